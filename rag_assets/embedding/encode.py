@@ -1,0 +1,35 @@
+"""One forward pass with a sentence-transformers model, checked. The seam to its errors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rag_assets.embedding.embedder import EmbeddingFailed
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+
+def encode(
+    model: SentenceTransformer, name: str, texts: list[str], batch_size: int, *, normalize: bool
+) -> NDArray[np.float32]:
+    """Vectors of texts: float32, shape (len(texts), dimension), all finite.
+
+    Raises:
+        EmbeddingFailed: the model refused the texts or gave a non-finite vector.
+    """
+    import numpy as np
+
+    try:
+        vectors = model.encode(texts, batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True)
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        raise EmbeddingFailed(f"{name}: {str(error).splitlines()[0] if str(error) else error!r}") from error
+    found = np.asarray(vectors, dtype=np.float32)
+    if not np.isfinite(found).all():
+        raise EmbeddingFailed(f"{name}: non-finite vector")
+    if normalize:
+        # In float32: a norm computed in bfloat16 is off by up to half a percent.
+        found = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+    return found

@@ -1,0 +1,98 @@
+"""Embedder backend: any sentence-transformers model. The seam to torch and transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from rag_assets import corpus
+from rag_assets.chunking.tokens import TokenCounter, TokenizerCounter
+from rag_assets.embedding.embedder import batches
+from rag_assets.embedding.encode import encode
+from rag_assets.embedding.model_files import ModelFiles
+from rag_assets.embedding.precision import resolve
+from rag_assets.errors import ModelError
+from rag_assets.store.digest import fingerprint
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+VERSION = 1  # raise when this file changes vectors
+
+
+class TransformerEmbedder:
+    """Embeds with sentence-transformers; loads the model at the first use."""
+
+    def __init__(self, config: corpus.Embedder, files: ModelFiles) -> None:
+        self._config = config
+        self._files = files
+        self._precision = resolve(config.precision)
+        self.about: Mapping[str, Any] = {
+            "backend": "sentence-transformers",
+            "version": VERSION,
+            "model": files.name,
+            "files": files.digest,
+            "window": files.window,
+            "precision": self._precision,
+            "normalize": config.normalize,
+            "document_prefix": config.document_prefix,
+        }
+        # The name is for people: the same files under another name give the same vectors.
+        self.fingerprint = fingerprint({key: value for key, value in self.about.items() if key != "model"})
+
+    @cached_property
+    def window(self) -> int | None:
+        """Tokens left for content after special tokens and the document prefix."""
+        if self._files.window is None:
+            return None
+        from tokenizers import Tokenizer
+
+        special = Tokenizer.from_file(str(self._files.tokenizer)).num_special_tokens_to_add(False)
+        return self._files.window - int(special) - self.counter().count([self._config.document_prefix])[0]
+
+    def counter(self) -> TokenCounter:
+        """Exact counts with the model's own tokenizer."""
+        return TokenizerCounter(self._files.tokenizer)
+
+    def embed(self, texts: Sequence[str], tokens: Sequence[int]) -> NDArray[np.float32]:
+        """Vectors of passages; see ``Embedder``."""
+        import numpy as np
+
+        vectors: NDArray[np.float32] | None = None
+        for batch in batches(tokens, self._config.batch_tokens):
+            found = self._encode([self._config.document_prefix + texts[position] for position in batch])
+            if vectors is None:
+                vectors = np.empty((len(texts), found.shape[1]), dtype=np.float32)
+            vectors[batch] = found
+        return np.empty((0, 0), dtype=np.float32) if vectors is None else vectors
+
+    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of queries; see ``Embedder``."""
+        return self._encode([self._config.query_prefix + text for text in texts])
+
+    def _encode(self, texts: list[str]) -> NDArray[np.float32]:
+        return encode(self._model, self._files.name, texts, len(texts), normalize=self._config.normalize)
+
+    @cached_property
+    def _model(self) -> SentenceTransformer:
+        import torch
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
+        try:
+            model = SentenceTransformer(
+                str(self._files.folder), model_kwargs={"dtype": getattr(torch, self._precision)}
+            )
+        except (OSError, RuntimeError, ValueError, KeyError, ImportError) as error:
+            raise ModelError(f"embedder.model: {self._files.name} cannot be loaded: {error}") from error
+        if model.max_seq_length is not None and self._files.window != model.max_seq_length:
+            raise ModelError(
+                f"{self._files.name}: its files promise a window of {self._files.window} tokens, "
+                f"the loaded model takes {model.max_seq_length}; texts would be truncated"
+            )
+        return model

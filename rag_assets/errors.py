@@ -1,0 +1,124 @@
+"""The error family: what went wrong, whose turn it is, and whether a retry may help.
+
+::
+
+    RagAssetsError
+    ├── DataError                 the input is wrong: fix documents or gold questions
+    │   ├── QuarantineExceeded    more documents were quarantined than the corpus file allows
+    │   ├── GoldSetError          a gold set that cannot be used
+    │   ├── PoisonText            one text that the embedder cannot embed
+    │   └── SourceObjectUnreadable  one document that is listed but cannot be read
+    ├── ConfigurationError        the set-up is wrong: fix the corpus file, settings or code
+    │   ├── CorpusFileError       a mistake in corpora/<name>.yaml, with line and field
+    │   ├── MissingExtra          an optional dependency is not installed
+    │   ├── ModelError            the embedding model cannot be loaded or does not match
+    │   └── UnsafeStore           the object store would lose commits
+    ├── WorldError                something outside failed: try again later (retryable)
+    │   ├── StoreUnavailable      the object store did not answer
+    │   ├── SourceUnavailable     a document source did not answer
+    │   └── SourceObjectVanished  one document went away after it was listed: treat it as deleted
+    └── PublicationError          publishing stopped; readers still see the previous publication
+        ├── VerificationFailed    the candidate does not hold exactly what its snapshot demands
+        ├── GateRefused           the evaluation gate did not pass on exactly this version
+        ├── PublicationConflict   another publisher was faster (retryable)
+        └── NotPublished          there is no such publication to read or roll back to
+
+Each class says whether the same call may be retried unchanged. Foreign exceptions are
+translated at one seam per library and never escape a room.
+"""
+
+from __future__ import annotations
+
+
+class RagAssetsError(Exception):
+    """Base of everything this package raises on purpose.
+
+    ``retryable`` is true when the same call may succeed later without any change.
+    """
+
+    retryable: bool = False
+
+
+class DataError(RagAssetsError):
+    """The input is wrong."""
+
+
+class QuarantineExceeded(DataError):
+    """More documents were quarantined than the corpus file allows."""
+
+
+class GoldSetError(DataError):
+    """A gold set that cannot be read or that contradicts itself."""
+
+
+class PoisonText(DataError):
+    """One text that the embedder cannot turn into a finite vector."""
+
+
+class SourceObjectUnreadable(DataError):
+    """One document that its source lists but will not give out."""
+
+
+class ConfigurationError(RagAssetsError):
+    """The set-up is wrong."""
+
+
+class CorpusFileError(ConfigurationError):
+    """One or more mistakes in a corpus file; the message lists each with file and line."""
+
+
+class MissingExtra(ConfigurationError):
+    """An optional dependency is needed and not installed."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs an optional dependency: pip install 'rag-assets[{extra}]'")
+
+
+class ModelError(ConfigurationError):
+    """The embedding model cannot be loaded, or is not the one that was asked for."""
+
+
+class UnsafeStore(ConfigurationError):
+    """The object store does not keep the guarantees on which publishing rests."""
+
+
+class WorldError(RagAssetsError):
+    """Something outside this program failed."""
+
+    retryable = True
+
+
+class StoreUnavailable(WorldError):
+    """The object store did not answer, or refused the credentials."""
+
+
+class SourceUnavailable(WorldError):
+    """A document source did not answer."""
+
+
+class SourceObjectVanished(WorldError):
+    """One document went away between listing and reading; callers treat it as deleted."""
+
+    retryable = False
+
+
+class PublicationError(RagAssetsError):
+    """Publishing stopped. The previous publication is untouched."""
+
+
+class VerificationFailed(PublicationError):
+    """The candidate does not hold exactly what its snapshot demands."""
+
+
+class GateRefused(PublicationError):
+    """The evaluation gate did not pass on exactly this version."""
+
+
+class PublicationConflict(PublicationError):
+    """Another publisher was faster; run again on top of the new publication."""
+
+    retryable = True
+
+
+class NotPublished(PublicationError):
+    """There is no such publication."""

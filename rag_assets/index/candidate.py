@@ -1,0 +1,109 @@
+"""A candidate: one table version that may be published, with everything known about it.
+
+Records lie in ``corpora/<name>/candidates/``, written only when the candidate is complete.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import polars as pl
+
+from rag_assets import corpus
+from rag_assets.index.schema import VERSION
+from rag_assets.store.content import parquet_bytes, read_parquet
+from rag_assets.store.digest import fingerprint
+from rag_assets.store.objects import ObjectStore
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What an index is made of. Equal specs give equal search results."""
+
+    snapshot: str  # digest of what readers can see of the documents
+    chunker: str
+    embedder: str
+    table: str  # columns and distance: another value means another table
+    text: str  # full-text settings
+    vector: str  # vector index settings
+
+    @property
+    def digest(self) -> str:
+        """Key of the whole specification."""
+        return fingerprint(asdict(self))
+
+    def same_rows_as(self, other: Spec) -> bool:
+        """Whether a table of one can be brought to the other by changing documents only."""
+        return (self.chunker, self.embedder, self.table) == (other.chunker, other.embedder, other.table)
+
+
+def specify(snapshot_digest: str, chunker: str, embedder: str, index: corpus.Index) -> Spec:
+    """The spec of an index over a snapshot."""
+    return Spec(
+        snapshot=snapshot_digest,
+        chunker=chunker,
+        embedder=embedder,
+        table=fingerprint({"version": VERSION, "filters": index.filters, "distance": index.distance}),
+        text=fingerprint(index.text.model_dump(mode="json")),
+        vector=fingerprint(index.vector.model_dump(mode="json")),
+    )
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One complete table version.
+
+    Attributes:
+        version: Lance version.
+        base: publication that it was built on, 0 for none.
+        changes: numbers of added, changed and removed documents against the base.
+        facts: rows, index types, recall of the approximate index, poisoned chunks, …
+    """
+
+    version: int
+    base: int
+    snapshot: int
+    spec: Spec
+    documents: int
+    chunks: int
+    tag: str
+    changes: Mapping[str, int] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+class CandidateStore:
+    """The candidates of one corpus."""
+
+    def __init__(self, objects: ObjectStore, corpus: str) -> None:
+        self._objects = objects
+        self._root = f"corpora/{corpus}/candidates"
+
+    def write(self, candidate: Candidate, changes: pl.DataFrame) -> None:
+        """Record a complete candidate. ``changes``: document_id, change (added, changed, removed)."""
+        self._objects.put(self._path(candidate.version, "parquet"), parquet_bytes(changes))
+        self._objects.put(self._path(candidate.version, "json"), json.dumps(asdict(candidate), indent=2).encode())
+
+    def read(self, version: int) -> Candidate:
+        """The candidate of a Lance version. Raises ObjectNotFound."""
+        record = json.loads(self._objects.get(self._path(version, "json")))
+        return Candidate(**{**record, "spec": Spec(**record["spec"])})
+
+    def changes(self, version: int) -> pl.DataFrame:
+        """Which documents the candidate adds, changes and removes (document_id, change)."""
+        return read_parquet(self._objects, self._path(version, "parquet"), ("document_id", "change"))
+
+    def latest(self) -> Candidate | None:
+        """The newest candidate, published or not."""
+        versions = [
+            int(info.path.rsplit("/", 1)[1].removesuffix(".json"))
+            for info in self._objects.list(self._root)
+            if info.path.endswith(".json")
+        ]
+        return self.read(max(versions)) if versions else None
+
+    def _path(self, version: int, suffix: str) -> str:
+        return f"{self._root}/{version:010d}.{suffix}"

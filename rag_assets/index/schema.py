@@ -1,0 +1,58 @@
+"""Columns of the published table. Metadata that must be versioned with the rows stands in the schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rag_assets import corpus
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+VERSION = 1  # raise when columns change their meaning: tables are rebuilt
+METADATA_KEY = b"rag_assets"
+
+
+def table_schema(index: corpus.Index, dimension: int, metadata: Mapping[str, Any]) -> pa.Schema:
+    """Arrow schema of a corpus's table.
+
+    Args:
+        index: the corpus file's index settings; its filters become columns.
+        dimension: length of a vector.
+        metadata: what a reader must know to search: embedder, distance, fingerprints.
+    """
+    import pyarrow as pa
+
+    types = {
+        "string": pa.string(),
+        "integer": pa.int64(),
+        "number": pa.float64(),
+        "boolean": pa.bool_(),
+        "strings": pa.list_(pa.string()),
+    }
+    return pa.schema(
+        [
+            pa.field("chunk_id", pa.string(), nullable=False),
+            pa.field("document_id", pa.string(), nullable=False),
+            pa.field("uri", pa.string()),
+            pa.field("title", pa.string()),
+            pa.field("text", pa.string(), nullable=False),
+            pa.field("heading_path", pa.list_(pa.string())),
+            pa.field("position", pa.int32()),
+            pa.field("start", pa.int64()),
+            pa.field("end", pa.int64()),
+            pa.field("tokens", pa.int32()),
+            pa.field("metadata", pa.string()),
+            *(pa.field(name, types[kind]) for name, kind in sorted(index.filters.items())),
+            pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False),
+        ],
+        metadata={METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()},
+    )
+
+
+def read_metadata(schema: pa.Schema) -> dict[str, Any]:
+    """What ``table_schema`` was given as metadata."""
+    found: dict[str, Any] = json.loads((schema.metadata or {}).get(METADATA_KEY, b"{}"))
+    return found

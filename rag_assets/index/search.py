@@ -1,0 +1,120 @@
+"""Search one pinned version: by vector, by text (BM25), or both, fused by reciprocal rank.
+
+Reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009. Every leg fetches ``DEPTH``
+rows, since fusing two short lists loses what stands low in both; ties are broken by chunk
+id, so that the same question gives the same answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from rag_assets.corpus import Mode
+from rag_assets.index.hit import Hit
+from rag_assets.index.schema import read_metadata
+from rag_assets.index.table import translated
+
+if TYPE_CHECKING:
+    import numpy as np
+    from lancedb.table import LanceTable
+    from numpy.typing import NDArray
+
+DEPTH = 100
+RRF_K = 60
+REFINE = 5  # exact distances for five times as many candidates as asked for
+COLUMNS = ["chunk_id", "document_id", "uri", "title", "text", "heading_path", "metadata"]
+
+EmbedQueries = Callable[[Sequence[str]], "NDArray[np.float32]"]
+
+
+class PinnedIndex:
+    """One version of a corpus's table, ready to be searched.
+
+    Args:
+        table: pinned to a version.
+        embed_queries: texts → vectors of the model that embedded the table.
+    """
+
+    def __init__(self, table: LanceTable, embed_queries: EmbedQueries) -> None:
+        self._table = table
+        self._embed_queries = embed_queries
+        self._distance: Literal["l2", "cosine", "dot"] = read_metadata(table.schema)["distance"]
+
+    def search(self, text: str, k: int = 10, mode: Mode = "hybrid", where: str | None = None) -> list[Hit]:
+        """The k best chunks, best first.
+
+        Args:
+            text: the question, in natural language; no query syntax.
+            k: hits wanted, at most.
+            mode: vector, text or hybrid.
+            where: SQL condition on columns of the table, applied before the search.
+        """
+        vector = None if mode == "text" else self._embed_queries([text])[0]
+        return self._search(text, vector, k, mode, where)
+
+    def search_many(self, texts: Sequence[str], mode: Mode, k: int) -> list[list[Hit]]:
+        """``search`` for many questions; they are embedded together."""
+        vectors = [None] * len(texts) if mode == "text" else list(self._embed_queries(texts))
+        return [
+            self._search(text, vector, k, mode, None) for text, vector in zip(texts, vectors, strict=True)
+        ]
+
+    def _search(
+        self, text: str, vector: NDArray[np.float32] | None, k: int, mode: Mode, where: str | None
+    ) -> list[Hit]:
+        with translated("search the index"):
+            if mode == "vector":
+                return self._by_vector(vector, k, where)
+            if mode == "text":
+                return self._by_text(text, k, where)
+            depth = max(k, DEPTH)
+            return fuse([self._by_vector(vector, depth, where), self._by_text(text, depth, where)])[:k]
+
+    def _by_vector(self, vector: NDArray[np.float32] | None, k: int, where: str | None) -> list[Hit]:
+        query = self._table.search(vector, vector_column_name="vector").distance_type(self._distance)
+        query = query.refine_factor(REFINE).limit(k).select([*COLUMNS, "_distance"])
+        return _hits(query, where, lambda row: -float(row["_distance"]))[:k]
+
+    def _by_text(self, text: str, k: int, where: str | None) -> list[Hit]:
+        from lancedb.query import BooleanQuery, MatchQuery, Occur
+
+        if not text.strip():
+            return []
+        # Objects, not query syntax: a quote in a question is a quote.
+        match = BooleanQuery(
+            [(Occur.SHOULD, MatchQuery(text, "text")), (Occur.SHOULD, MatchQuery(text, "heading_path"))]
+        )
+        query = self._table.search(match, query_type="fts").limit(k).select([*COLUMNS, "_score"])
+        return _hits(query, where, lambda row: float(row["_score"]))[:k]
+
+
+def fuse(rankings: Sequence[Sequence[Hit]]) -> list[Hit]:
+    """Reciprocal rank fusion of ranked lists; the score is the sum of 1 / (60 + rank)."""
+    scores: dict[str, float] = {}
+    hits: dict[str, Hit] = {}
+    for ranking in rankings:
+        for rank, hit in enumerate(ranking, start=1):
+            scores[hit.chunk_id] = scores.get(hit.chunk_id, 0.0) + 1.0 / (RRF_K + rank)
+            hits.setdefault(hit.chunk_id, hit)
+    ordered = sorted(scores, key=lambda chunk_id: (-scores[chunk_id], chunk_id))
+    return [hits[chunk_id].scored(scores[chunk_id]) for chunk_id in ordered]
+
+
+def _hits(query: Any, where: str | None, score: Callable[[dict[str, Any]], float]) -> list[Hit]:
+    if where is not None:
+        query = query.where(where, prefilter=True)
+    found = [
+        Hit(
+            chunk_id=row["chunk_id"],
+            document_id=row["document_id"],
+            text=row["text"],
+            heading_path=tuple(row["heading_path"] or ()),
+            score=score(row),
+            title=row["title"] or "",
+            uri=row["uri"] or "",
+            metadata=row["metadata"] or "{}",
+        )
+        for row in query.to_arrow().to_pylist()
+    ]
+    return sorted(found, key=lambda hit: (-hit.score, hit.chunk_id))

@@ -1,0 +1,66 @@
+"""The LanceDB table of a corpus: open it at a version, and keep foreign errors in.
+
+``<store>/index/<corpus>.lance`` is one table with one lineage: every build adds versions,
+tags name those that must stay.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rag_assets.errors import StoreUnavailable
+from rag_assets.store.objects import ObjectStore
+
+if TYPE_CHECKING:
+    from lancedb.db import DBConnection
+    from lancedb.table import LanceTable
+
+FOLDER = "index"
+CACHE_BYTES = 256 * 1024 * 1024  # a reader's index cache, at most
+
+
+class IndexUnavailable(StoreUnavailable):
+    """LanceDB could not do what was asked of it."""
+
+
+def connect(objects: ObjectStore) -> DBConnection:
+    """A LanceDB connection of its own, with a bounded cache, to the store's tables."""
+    os.environ.setdefault("LANCE_LOG", "error")  # a warning per created table is no news to users
+    import lancedb
+
+    session = lancedb.Session(index_cache_size_bytes=CACHE_BYTES, metadata_cache_size_bytes=CACHE_BYTES // 4)
+    return lancedb.connect(
+        objects.uri(FOLDER), storage_options=objects.storage_options or None, session=session
+    )
+
+
+def open_table(objects: ObjectStore, corpus: str, at: int | str | None = None) -> LanceTable | None:
+    """The corpus's table, pinned to a version or tag when one is given; None when there is no table.
+
+    Raises:
+        IndexUnavailable: the version or tag does not exist, or the store does not answer.
+    """
+    connection = connect(objects)
+    with translated(f"open the index of {corpus!r} at {at if at is not None else 'the latest version'}"):
+        try:
+            table = connection.open_table(corpus)
+        except (ValueError, FileNotFoundError) as error:
+            if "not found" in str(error).lower():
+                return None
+            raise
+        if at is not None:
+            table.checkout(at)
+        return table  # type: ignore[return-value]
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn LanceDB's errors into this package's."""
+    try:
+        yield
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise IndexUnavailable(f"could not {what}: {reason.strip()}") from error

@@ -1,0 +1,28 @@
+"""Settings from the environment: where the store is and where corpus files come from.
+
+Everything that belongs to one corpus stands in its corpus file; only what differs between
+a laptop and a cluster is a setting. Secrets are never settings of ours: object storage
+reads the standard AWS variables itself.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """``RAG_…`` environment variables."""
+
+    model_config = SettingsConfigDict(env_prefix="RAG_", extra="ignore")
+
+    store: str = Field(
+        default=".rag",
+        description="Store URL: a local folder or s3://bucket/prefix. RAG_STORE.",
+    )
+    corpora: Path = Field(
+        default=Path("corpora"),
+        description="Folder with the corpus files <name>.yaml. RAG_CORPORA.",
+    )

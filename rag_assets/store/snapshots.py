@@ -1,0 +1,203 @@
+"""Snapshots: what a corpus is at one moment, one small row per document.
+
+previous snapshot + changed rows + removed ids → ``commit`` → next snapshot. Snapshots are
+immutable and numbered. Rows lie in buckets by a hash of the document id, and bucket files
+are named by their content: an update rewrites only the buckets it touches, and a
+comparison of two snapshots reads only the buckets in which they differ.
+
+The digest covers what readers can see (ids, text, metadata, status), not when or how it was
+read. It is the data version that Dagster shows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+from blake3 import blake3
+
+from rag_assets.store.content import parquet_bytes, read_parquet
+from rag_assets.store.digest import digest
+from rag_assets.store.objects import ObjectStore
+
+ROWS_PER_BUCKET = 1024
+MAX_BUCKETS = 4096
+
+OK = "ok"
+QUARANTINED = "quarantined"
+
+SCHEMA = pl.Schema(
+    {
+        "document_id": pl.String,
+        "source": pl.String,  # prefix of the source that lists it
+        "uri": pl.String,
+        "version": pl.String,  # source version: mtime and size, or etag
+        "format": pl.String,
+        "bytes": pl.Int64,
+        "modified": pl.Datetime("us", "UTC"),
+        "content_key": pl.String,  # hash of the raw bytes; null when they were never read
+        "text_key": pl.String,  # hash of the parsed text; null when quarantined
+        "title": pl.String,
+        "metadata": pl.String,  # JSON
+        "status": pl.String,
+        "reason": pl.String,
+        "detail": pl.String,
+    }
+)
+VISIBLE = ("document_id", "uri", "text_key", "title", "metadata", "status", "reason")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One numbered state of a corpus. ``number`` 0 is the empty one before the first."""
+
+    number: int
+    digest: str
+    documents: int
+    quarantined: int
+    buckets: tuple[str, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+EMPTY = Snapshot(0, f"{0:032x}", 0, 0, ())
+
+
+class SnapshotStore:
+    """The snapshots of one corpus."""
+
+    def __init__(self, objects: ObjectStore, corpus: str) -> None:
+        self._objects = objects
+        self._root = f"corpora/{corpus}/snapshots"
+
+    def latest(self) -> Snapshot:
+        """The newest snapshot, or the empty one."""
+        numbers = [
+            int(info.path.rsplit("/", 1)[1].removesuffix(".json"))
+            for info in self._objects.list(self._root)
+            if info.path.endswith(".json")
+        ]
+        return self.read(max(numbers)) if numbers else EMPTY
+
+    def read(self, number: int) -> Snapshot:
+        """One snapshot by number. Raises ObjectNotFound when there is none."""
+        if number == 0:
+            return EMPTY
+        record = json.loads(self._objects.get(self._path(number)))
+        record["buckets"] = tuple(record["buckets"])
+        return Snapshot(**record)
+
+    def rows(self, snapshot: Snapshot, columns: tuple[str, ...] | None = None) -> pl.DataFrame:
+        """One row per document (columns: ``SCHEMA``)."""
+        return self._read_buckets(snapshot.buckets, columns or tuple(SCHEMA.names()))
+
+    def changed(self, old: Snapshot, new: Snapshot) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Readable documents (status ok) that differ in what readers see.
+
+        Returns:
+            rows of ``old`` that are gone or changed, and rows of ``new`` that are new or changed.
+        """
+        shared = set(old.buckets) & set(new.buckets)
+        if len(old.buckets) != len(new.buckets):
+            shared = set()
+        before, after = (
+            self._read_buckets(
+                tuple(name for name in snapshot.buckets if name not in shared), tuple(SCHEMA.names())
+            ).filter(pl.col("status") == OK)
+            for snapshot in (old, new)
+        )
+        visible = list(VISIBLE)
+        return (
+            before.join(after, on=visible, how="anti", nulls_equal=True),
+            after.join(before, on=visible, how="anti", nulls_equal=True),
+        )
+
+    def commit(
+        self, parent: Snapshot, upserts: pl.DataFrame, removed: pl.Series, facts: Mapping[str, Any]
+    ) -> Snapshot:
+        """Write the snapshot that follows ``parent``; unchanged input gives back ``parent``.
+
+        Args:
+            parent: the latest snapshot.
+            upserts: new and changed rows (``SCHEMA``).
+            removed: document ids that are gone.
+            facts: what else belongs to this state, e.g. the parsing limits in force.
+
+        Raises:
+            FileExistsError: another writer committed this number first.
+        """
+        if upserts.is_empty() and removed.is_empty() and dict(parent.facts) == dict(facts):
+            return parent
+        buckets = _bucket_count(len(parent.buckets), parent.documents + parent.quarantined + upserts.height)
+        upserts = upserts.select(SCHEMA.names()).cast(SCHEMA)  # type: ignore[arg-type]
+        names: list[str] = []
+        if buckets == len(parent.buckets):
+            touched = _slots(pl.concat([upserts["document_id"], removed.cast(pl.String)])) % buckets
+            fresh = upserts.with_columns(slot=_slots(upserts["document_id"]) % buckets)
+            stale = set(touched.to_list())
+            for bucket, name in enumerate(parent.buckets):
+                if bucket in stale:
+                    new = fresh.filter(pl.col("slot") == bucket).drop("slot")
+                    name = self._write(self._merged(self._read_buckets((name,)), new, removed))
+                names.append(name)
+        else:
+            rows = self._merged(self._read_buckets(parent.buckets), upserts, removed)
+            rows = rows.with_columns(slot=_slots(rows["document_id"]) % buckets)
+            for bucket in range(buckets):
+                names.append(self._write(rows.filter(pl.col("slot") == bucket).drop("slot")))
+        parts = [name.split("-") for name in names]
+        snapshot = Snapshot(
+            number=parent.number + 1,
+            digest=f"{sum(int(part[1], 16) for part in parts) % 2**128:032x}",
+            documents=sum(int(part[2]) for part in parts),
+            quarantined=sum(int(part[3]) for part in parts),
+            buckets=tuple(names),
+            facts=dict(facts),
+        )
+        if not self._objects.create(self._path(snapshot.number), json.dumps(snapshot.__dict__).encode()):
+            raise FileExistsError(f"snapshot {snapshot.number} was committed by another run; run again")
+        return snapshot
+
+    def _path(self, number: int) -> str:
+        return f"{self._root}/{number:08d}.json"
+
+    def _merged(self, rows: pl.DataFrame, upserts: pl.DataFrame, removed: pl.Series) -> pl.DataFrame:
+        gone = pl.concat([upserts["document_id"], removed.cast(pl.String)]).alias("document_id").to_frame()
+        return pl.concat([rows.join(gone, on="document_id", how="anti"), upserts]).sort("document_id")
+
+    def _write(self, rows: pl.DataFrame) -> str:
+        """Store one bucket. Its name says everything: file digest, content sum, documents, quarantined."""
+        # A sum of row hashes does not depend on how rows are spread over buckets.
+        lines = rows.select(VISIBLE).write_ndjson().encode().splitlines()
+        content = sum(int(blake3(line).hexdigest(length=16), 16) for line in lines) % 2**128
+        quarantined = rows.filter(pl.col("status") == QUARANTINED).height
+        file = digest(rows.write_ndjson())
+        name = f"{file}-{content:032x}-{rows.height - quarantined}-{quarantined}"
+        self._objects.put(f"{self._root}/buckets/{name}.parquet", parquet_bytes(rows))
+        return name
+
+    def _read_buckets(
+        self, names: tuple[str, ...], columns: tuple[str, ...] = tuple(SCHEMA.names())
+    ) -> pl.DataFrame:
+        empty = pl.DataFrame(schema={name: SCHEMA[name] for name in columns})
+        return pl.concat(
+            [empty, *[read_parquet(self._objects, f"{self._root}/buckets/{name}.parquet", columns) for name in names]]
+        )
+
+
+def _bucket_count(current: int, rows: int) -> int:
+    """A power of two near rows / ROWS_PER_BUCKET; kept while it is within a factor, since a change rewrites all."""
+    if current and current * ROWS_PER_BUCKET / 8 <= rows <= current * ROWS_PER_BUCKET * 2:
+        return current
+    buckets = 1
+    while buckets * ROWS_PER_BUCKET < rows and buckets < MAX_BUCKETS:
+        buckets *= 2
+    return buckets
+
+
+def _slots(ids: pl.Series) -> pl.Series:
+    return pl.Series(
+        "slot", [int.from_bytes(blake3(name.encode()).digest(length=4), "big") for name in ids], dtype=pl.Int64
+    )
