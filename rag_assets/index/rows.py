@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from rag_assets import corpus
-from rag_assets.errors import VerificationFailed
+from rag_assets.errors import DataError, VerificationFailed
 from rag_assets.store.content import ContentStore
 from rag_assets.store.digest import digest
 
@@ -54,6 +54,15 @@ class RowSource:
             rows = self._vectors_of(exploded, ("reason",)).filter(pl.col("reason").is_not_null())
             found.append(rows.select("document_id", "text", "reason"))
         return pl.concat(found)
+
+    def dimension(self, documents: pl.DataFrame) -> int:
+        """Length of the vectors. Raises DataError when not one chunk could be embedded."""
+        for batch in documents.iter_slices(DOCUMENTS):
+            exploded = self._chunks_of(batch.select("document_id", "text_key"), ("embedding_key",))
+            vectors = self._vectors_of(exploded, ("vector",))["vector"].drop_nulls()
+            if vectors.len():
+                return len(vectors[0])
+        raise DataError("no document has a chunk that could be embedded; nothing can be indexed")
 
     def batches(self, documents: pl.DataFrame, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """The table's rows for the documents (columns of ``snapshots.SCHEMA``), one batch per 512 documents."""

@@ -36,6 +36,7 @@ SCHEMA = pl.Schema(
         "uri": pl.String,
         "version": pl.String,  # source version: mtime and size, or etag
         "format": pl.String,
+        "parser": pl.String,  # fingerprint of the parser that read it
         "bytes": pl.Int64,
         "modified": pl.Datetime("us", "UTC"),
         "content_key": pl.String,  # hash of the raw bytes; null when they were never read
@@ -112,6 +113,19 @@ class SnapshotStore:
         return (
             before.join(after, on=visible, how="anti", nulls_equal=True),
             after.join(before, on=visible, how="anti", nulls_equal=True),
+        )
+
+    def changes(self, old: Snapshot, new: Snapshot) -> pl.DataFrame:
+        """Which readable documents differ: document_id and change (added, changed, removed)."""
+        gone, come = (frame.select("document_id") for frame in self.changed(old, new))
+        both = gone.join(come, on="document_id", how="semi")
+        parts = {
+            "added": come.join(both, on="document_id", how="anti"),
+            "changed": both,
+            "removed": gone.join(both, on="document_id", how="anti"),
+        }
+        return pl.concat(
+            [part.sort("document_id").with_columns(change=pl.lit(name)) for name, part in parts.items()]
         )
 
     def commit(

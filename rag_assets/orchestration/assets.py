@@ -1,0 +1,199 @@
+"""The assets of one corpus: documents → chunks → embeddings → index → evaluation → publication."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from rag_assets.corpus import Corpus
+from rag_assets.errors import QuarantineExceeded
+from rag_assets.orchestration import metadata
+from rag_assets.orchestration.failures import RETRY, reported
+from rag_assets.orchestration.resources import ProgressFor, StoreResource
+from rag_assets.parsing.formats import FORMATS
+from rag_assets.parsing.parse import parser_fingerprint
+from rag_assets.parsing.stage import check_quarantine
+from rag_assets.publication.publish import explain_refusal
+from rag_assets.store.digest import fingerprint
+
+STAGES = ("documents", "chunks", "embeddings", "index", "evaluation", "publication")
+BY_TAG = "rag_assets/by"
+
+
+class PublicationConfig(dg.Config):
+    """Launch configuration of the publication asset."""
+
+    reason: str = "run"
+
+
+def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
+    """All assets of a corpus, in one group named after it."""
+    shared: dict[str, Any] = {
+        "key_prefix": [corpus.name],
+        "group_name": corpus.name,
+        "owners": list(corpus.owners) or None,
+        "retry_policy": RETRY,
+    }
+    # One writer at a time: the index is one table, and the log has one head.
+    writer = f"{corpus.name}_writer"
+
+    @dg.asset(
+        **shared,
+        kinds={"python", "parquet"},
+        code_version=fingerprint({name: parser_fingerprint(name) for name in FORMATS})[:12],
+        check_specs=[_check("quarantine", "documents", corpus, "Share of documents that could not be parsed.")],
+        pool=writer,
+        description=f"{corpus.description or corpus.name}: what the sources hold now, parsed to Markdown.",
+    )
+    def documents(
+        context: dg.AssetExecutionContext, store: StoreResource, progress: dg.ResourceParam[ProgressFor]
+    ) -> dg.MaterializeResult[Any]:
+        with reported():
+            pipeline = store.pipeline(context, corpus, progress)
+            snapshot, counts = pipeline.documents()
+        rows = pipeline.snapshots.rows(snapshot)
+        try:
+            check_quarantine(snapshot, corpus.parsing)
+            problem = None
+        except QuarantineExceeded as error:
+            problem = str(error)
+        return dg.MaterializeResult(
+            metadata=metadata.documents(snapshot, counts, rows),
+            data_version=dg.DataVersion(snapshot.digest),
+            check_results=[_result("quarantine", problem, metadata.quarantined(rows))],
+        )
+
+    @dg.asset(
+        **shared,
+        kinds={"python", "parquet", "polars"},
+        code_version=fingerprint(corpus.chunking.model_dump(mode="json"))[:12],
+        deps=[documents],
+        description="Texts cut along headings into pieces that fit the embedder's window.",
+    )
+    def chunks(
+        context: dg.AssetExecutionContext, store: StoreResource, progress: dg.ResourceParam[ProgressFor]
+    ) -> dg.MaterializeResult[Any]:
+        with reported():
+            pipeline = store.pipeline(context, corpus, progress)
+            counts = pipeline.chunks()
+            snapshot = pipeline.snapshots.latest()
+            return dg.MaterializeResult(
+                metadata=metadata.chunks(pipeline, snapshot, counts),
+                data_version=_version(snapshot.digest, pipeline.chunker.fingerprint),
+            )
+
+    @dg.asset(
+        **shared,
+        kinds={"python", "parquet", "huggingface"},
+        code_version=fingerprint(corpus.embedder.model_dump(mode="json"))[:12],
+        deps=[chunks],
+        pool="embedding",
+        description="One vector per distinct text, in Parquet. A text that was ever embedded is not embedded again.",
+    )
+    def embeddings(
+        context: dg.AssetExecutionContext, store: StoreResource, progress: dg.ResourceParam[ProgressFor]
+    ) -> dg.MaterializeResult[Any]:
+        with reported():
+            pipeline = store.pipeline(context, corpus, progress)
+            counts = pipeline.embeddings()
+            snapshot = pipeline.snapshots.latest()
+            return dg.MaterializeResult(
+                metadata=metadata.embeddings(pipeline, counts),
+                data_version=_version(
+                    snapshot.digest, pipeline.chunker.fingerprint, pipeline.embedder.fingerprint
+                ),
+            )
+
+    @dg.asset(
+        **shared,
+        kinds={"lancedb"},
+        code_version=fingerprint(corpus.index.model_dump(mode="json"))[:12],
+        deps=[embeddings],
+        check_specs=[
+            _check("exact_content", "index", corpus, "The version holds exactly the chunks that its snapshot demands.")
+        ],
+        pool=writer,
+        description="A candidate: a new version of the LanceDB table, built on what is published. No reader sees it.",
+    )
+    def index(
+        context: dg.AssetExecutionContext, store: StoreResource, progress: dg.ResourceParam[ProgressFor]
+    ) -> dg.MaterializeResult[Any]:
+        with reported():
+            pipeline = store.pipeline(context, corpus, progress)
+            candidate, state = pipeline.candidate()
+        facts = metadata.candidate(candidate, state)
+        return dg.MaterializeResult(
+            metadata=facts,
+            data_version=_version(candidate.spec.digest),
+            # A build that fails its verification raises, so a candidate that is here has passed it.
+            check_results=[_result("exact_content", None, {"rows": candidate.chunks})],
+        )
+
+    @dg.asset(
+        **shared,
+        kinds={"python", "parquet"},
+        code_version=fingerprint({"e": corpus.evaluation.model_dump(mode="json"), "g": corpus.gate.model_dump(mode="json")})[:12],
+        deps=[index],
+        check_specs=[_check("gate", "evaluation", corpus, "The rules of the corpus file, on exactly this version.")],
+        description="The gold questions asked of the candidate, compared with what is published.",
+    )
+    def evaluation(
+        context: dg.AssetExecutionContext, store: StoreResource, progress: dg.ResourceParam[ProgressFor]
+    ) -> dg.MaterializeResult[Any]:
+        with reported():
+            pipeline = store.pipeline(context, corpus, progress)
+            report, path = pipeline.evaluate()
+            refusal = None if report.verdict.passed else explain_refusal(report.verdict)
+            return dg.MaterializeResult(
+                metadata=metadata.evaluation(pipeline, report, path),
+                data_version=_version(path),
+                check_results=[_result("gate", refusal, metadata.gate(report))],
+            )
+
+    @dg.asset(
+        **shared,
+        kinds={"lancedb"},
+        code_version="1",
+        deps=[evaluation],
+        pool=writer,
+        description="What readers see: the newest version that passed its gate. Publishing is one atomic act.",
+    )
+    def publication(
+        context: dg.AssetExecutionContext,
+        config: PublicationConfig,
+        store: StoreResource,
+        progress: dg.ResourceParam[ProgressFor],
+    ) -> dg.MaterializeResult[Any]:
+        with reported():
+            pipeline = store.pipeline(context, corpus, progress)
+            by = context.run.tags.get(BY_TAG) or getpass.getuser()
+            published, new = pipeline.publish(reason=config.reason, by=by)
+        return dg.MaterializeResult(
+            metadata=metadata.publication(published, new),
+            data_version=_version(str(published.number)),
+        )
+
+    return [documents, chunks, embeddings, index, evaluation, publication]
+
+
+def _check(name: str, asset: str, corpus: Corpus, description: str) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        name, asset=dg.AssetKey([corpus.name, asset]), blocking=True, description=description
+    )
+
+
+def _result(name: str, problem: str | None, facts: Mapping[str, Any]) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=problem is None,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=problem,
+        metadata=dict(facts),
+    )
+
+
+def _version(*parts: str) -> dg.DataVersion:
+    return dg.DataVersion(fingerprint({"parts": parts}))

@@ -1,0 +1,194 @@
+"""What each materialization shows in the Dagster UI: counts, throughput, tables and plots."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import polars as pl
+
+from rag_assets.chunking.stage import ChunkCounts
+from rag_assets.embedding.stage import EmbeddingCounts
+from rag_assets.evaluation.report import Report
+from rag_assets.index.candidate import Candidate
+from rag_assets.parsing.stage import DocumentCounts
+from rag_assets.publication.log import Publication
+from rag_assets.store.snapshots import OK, QUARANTINED, Snapshot
+
+if TYPE_CHECKING:
+    from rag_assets.pipeline.pipeline import Pipeline
+
+PREVIEW = 8
+Facts = dict[str, Any]
+
+
+def documents(snapshot: Snapshot, counts: DocumentCounts, rows: pl.DataFrame) -> Facts:
+    """Counts of the snapshot and of what changed, with a preview."""
+    preview = rows.filter(pl.col("status") == OK).select("document_id", "title", "format", "bytes").head(PREVIEW)
+    return {
+        "dagster/row_count": snapshot.documents,
+        "snapshot": snapshot.number,
+        "quarantined": snapshot.quarantined,
+        **_counts(counts, "listed", "new", "changed", "moved", "deleted", "unchanged", "read", "parsed", "reused"),
+        "bytes_read": counts.bytes_read,
+        "preview": _table(preview),
+    }
+
+
+def quarantined(rows: pl.DataFrame) -> Facts:
+    """How many documents are quarantined for which reason, and the first of them."""
+    rejected = rows.filter(pl.col("status") == QUARANTINED)
+    if rejected.is_empty():
+        return {"quarantined": 0}
+    reasons = rejected.group_by("reason").len("documents").sort("documents", descending=True)
+    return {
+        "quarantined": rejected.height,
+        "reasons": _table(reasons),
+        "documents": _table(rejected.select("document_id", "reason", "detail").head(PREVIEW)),
+    }
+
+
+def chunks(pipeline: Pipeline, snapshot: Snapshot, counts: ChunkCounts) -> Facts:
+    """Counts, and a preview with the distribution of lengths when something was chunked."""
+    facts: Facts = {
+        **_counts(counts, "chunked", "reused", "chunks", "tokens", "bytes"),
+        "fingerprint": pipeline.chunker.fingerprint,
+        "snapshot": snapshot.number,
+    }
+    if counts.chunks:
+        facts |= _chunk_preview(pipeline, snapshot) | {"tokens_per_chunk": round(counts.tokens / counts.chunks, 1)}
+    return facts
+
+
+def embeddings(pipeline: Pipeline, counts: EmbeddingCounts) -> Facts:
+    """Counts, throughput and the model."""
+    stage = pipeline.runs.last()["stages"]["embeddings"]
+    seconds = max(float(stage["seconds"]), 1e-3)
+    about = pipeline.embedder.about
+    facts: Facts = {
+        **_counts(counts, "embedded", "reused", "poisoned", "tokens", "bytes"),
+        "fingerprint": pipeline.embedder.fingerprint,
+        "model": str(about["model"]),
+        "precision": str(about["precision"]),
+    }
+    if counts.embedded:
+        facts |= {
+            "texts_per_second": round(counts.embedded / seconds, 1),
+            "tokens_per_second": round(counts.tokens / seconds, 1),
+        }
+    return facts
+
+
+def candidate(found: Candidate, state: str) -> Facts:
+    """Version, changes and indexes of a candidate."""
+    facts: Facts = {
+        "state": state,
+        "dagster/row_count": found.chunks,
+        "lance_version": found.version,
+        "base_publication": found.base,
+        "snapshot": found.snapshot,
+        "documents": found.documents,
+        **{f"documents_{change}": number for change, number in found.changes.items()},
+        "indexes": _table([{"index": name, "type": kind} for name, kind in found.facts["indexes"].items()]),
+        "poisoned_chunks": found.facts["poisoned"],
+    }
+    if found.facts.get("vector_recall@10") is not None:
+        facts["vector_recall@10"] = float(found.facts["vector_recall@10"])
+    return facts
+
+
+def evaluation(pipeline: Pipeline, report: Report, path: str) -> Facts:
+    """Headline metrics with their plot, and where the report lies."""
+    from rag_assets.evaluation.plots import headline_png
+
+    facts: Facts = {
+        "report": dg.MetadataValue.path(pipeline.objects.uri(f"{path}/report.html")),
+        "questions": report.questions,
+        "lance_version": report.subject.lance_version,
+        "compared_with": report.compared_with or 0,
+        **{f"{row.metric} {row.mode}": row.value for row in report.metrics if row.tag is None and row.mode == "hybrid"},
+    }
+    if report.questions:
+        facts["metrics"] = _table(
+            [
+                {"metric": row.metric, "mode": row.mode, "value": row.value, "low": row.low, "high": row.high}
+                for row in report.metrics
+                if row.tag is None
+            ]
+        )
+        image = base64.b64encode(headline_png(report)).decode()
+        facts["plot"] = dg.MetadataValue.md(f"![metrics by search mode](data:image/png;base64,{image})")
+    if report.warnings:
+        facts["warnings"] = dg.MetadataValue.md("\n".join(f"- {warning}" for warning in report.warnings))
+    return facts
+
+
+def gate(report: Report) -> Facts:
+    """Every rule and how it was met."""
+    outcomes = [
+        {"rule": outcome.reason, "passed": outcome.passed, "margin": outcome.margin or 0.0}
+        for outcome in report.verdict.outcomes
+    ]
+    return {"rules": _table(outcomes)} if outcomes else {"rules": "none"}
+
+
+def publication(found: Publication, new: bool) -> Facts:
+    """What readers see now."""
+    return {
+        "published": new,
+        "publication": found.number,
+        "lance_version": found.version,
+        "kind": found.kind,
+        "reason": found.reason,
+        "dagster/row_count": found.chunks,
+        "documents": found.documents,
+        **{f"documents_{change}": number for change, number in found.changes.items()},
+        **dict(found.metrics),
+    }
+
+
+def _chunk_preview(pipeline: Pipeline, snapshot: Snapshot) -> Facts:
+    documents = pipeline.snapshots.rows(snapshot, ("document_id", "text_key", "status"))
+    sample = documents.filter(pl.col("status") == OK).head(200)
+    stored = pipeline.chunk_store.collect(sample["text_key"], ("text", "heading_path", "tokens"))
+    rows = stored.drop("key").filter(pl.col("text").list.len() > 0).explode("text", "heading_path", "tokens")
+    preview = rows.head(PREVIEW).select(
+        "tokens", heading=pl.col("heading_path").list.join(" › "), text=pl.col("text").str.slice(0, 160)
+    )
+    return {"preview": _table(preview), "lengths": _length_plot(rows)}
+
+
+def _length_plot(rows: pl.DataFrame) -> dg.MarkdownMetadataValue:
+    import altair as alt
+    import vl_convert
+
+    chart = (
+        alt.Chart(rows.select(pl.col("tokens").cast(pl.Int64)), width=420, height=160)
+        .mark_bar(color="#3b6fb6")
+        .encode(
+            alt.X("tokens:Q").bin(maxbins=30).title("tokens per chunk"), alt.Y("count():Q").title("chunks")
+        )
+    )
+    image = base64.b64encode(vl_convert.vegalite_to_png(chart.to_json(), scale=2)).decode()
+    return dg.MetadataValue.md(f"![tokens per chunk](data:image/png;base64,{image})")
+
+
+def _counts(counts: object, *names: str) -> Mapping[str, int]:
+    return {name: int(getattr(counts, name)) for name in names}
+
+
+def _table(rows: pl.DataFrame | Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
+    records = rows.to_dicts() if isinstance(rows, pl.DataFrame) else list(rows)
+    return dg.MetadataValue.table(
+        [
+            dg.TableRecord(
+                {
+                    name: value if isinstance(value, (bool, int, float, str)) else str(value or "")
+                    for name, value in row.items()
+                }
+            )
+            for row in records
+        ]
+    )

@@ -1,0 +1,126 @@
+"""The parent's side of one worker process: start it, ask it, kill it, start it anew."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from multiprocessing.connection import Connection, Pipe
+from typing import IO
+
+from rag_assets.errors import ConfigurationError
+from rag_assets.parsing.document import Rejection
+from rag_assets.parsing.worker import READY, Outcome
+
+START_SECONDS = 120.0  # a loaded machine may take long; a worker that cannot start ends at once
+
+
+class WorkerFailed(Exception):
+    """The worker was lost over a batch; ``rejection`` says how, for a batch of one document."""
+
+    def __init__(self, rejection: Rejection) -> None:
+        super().__init__(rejection.detail)
+        self.rejection = rejection
+
+
+class ParserProcess:
+    """One worker process, started with the first batch and again after each loss.
+
+    Not for use by several threads at once, except for ``stop``.
+    """
+
+    def __init__(self, function: str) -> None:
+        self._function = function
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+        self._stopped = False
+
+    def run(self, batch: list[tuple[str, bytes]], timeout_seconds: float, memory_mb: int) -> list[Outcome]:
+        """Outcomes of a batch of (format, file), in its order; the whole batch has the time limit.
+
+        Raises:
+            WorkerFailed: it took too long, or the process died.
+            ConfigurationError: the worker does not start.
+        """
+        connection = self._connection or self._start()
+        try:
+            connection.send((batch, timeout_seconds, memory_mb))
+            if not connection.poll(timeout_seconds):
+                self._kill()
+                raise WorkerFailed(
+                    Rejection("timeout", f"Parsing took longer than the allowed {timeout_seconds:g} seconds.")
+                )
+            outcomes: list[Outcome] = connection.recv()
+        except (EOFError, OSError) as error:
+            code = self._kill()
+            raise WorkerFailed(
+                Rejection("crashed", f"The parser process died ({_how(code)}) over this document.")
+            ) from error
+        return outcomes
+
+    def stop(self) -> None:
+        """End the process, whatever it does."""
+        self._stopped = True
+        self._kill()
+
+    def _start(self) -> Connection:
+        if self._stopped:
+            raise WorkerFailed(Rejection("crashed", "The parser pool was closed."))
+        ours, theirs = Pipe()
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        with tempfile.TemporaryFile() as complaints:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "rag_assets.parsing.worker",
+                    str(theirs.fileno()),
+                    self._function,
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=complaints,
+                pass_fds=(theirs.fileno(),),
+                env=environment,
+            )
+            theirs.close()
+            self._connection = ours
+            self._expect_ready(ours, complaints)
+        return ours
+
+    def _expect_ready(self, connection: Connection, complaints: IO[bytes]) -> None:
+        try:
+            if connection.poll(START_SECONDS) and connection.recv() == READY:
+                return
+        except (EOFError, OSError):
+            pass
+        self._kill()
+        complaints.seek(0)
+        last_words = complaints.read().decode("utf-8", "replace").strip()[-2000:]
+        raise ConfigurationError(
+            f"a parser process of {sys.executable} did not start; its last words: {last_words or 'none'}"
+        )
+
+    def _kill(self) -> int | None:
+        """Kill and forget the process; its exit code if it had ended by itself."""
+        process, connection = self._process, self._connection
+        self._process = self._connection = None
+        if connection is not None:
+            connection.close()
+        if process is None:
+            return None
+        try:
+            code = process.wait(0.5) if connection is not None else process.poll()
+        except subprocess.TimeoutExpired:
+            code = None
+        process.kill()
+        process.wait()
+        return code
+
+
+def _how(code: int | None) -> str:
+    if code is None:
+        return "without an exit code"
+    return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -1,0 +1,87 @@
+"""One parser process: reads batches from a pipe, parses under limits, answers with values.
+
+Started by ``pool`` as ``python -m rag_assets.parsing.worker FD FUNCTION``. It imports nothing but
+this room, and each library only when the first document needs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import signal
+import sys
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from rag_assets.parsing.document import ParsedDocument, Rejection, Unparseable
+
+Parse = Callable[[bytes, str], ParsedDocument]
+Outcome = ParsedDocument | Rejection
+
+READY = "ready"
+ORPHAN_GRACE = 5  # seconds after the time limit at which a worker ends itself if nobody did
+
+
+def main(descriptor: int, function: str) -> None:
+    """Serve batches until the other end closes."""
+    module, _, name = function.partition(":")
+    parse: Parse = getattr(importlib.import_module(module), name)
+    with Connection(descriptor) as connection:
+        connection.send(READY)
+        while True:
+            try:
+                batch, timeout_seconds, memory_mb = connection.recv()
+            except EOFError:
+                return
+            _end_myself_after(timeout_seconds + ORPHAN_GRACE)
+            connection.send([_limited(parse, data, format, memory_mb) for format, data in batch])
+            _end_myself_after(0)
+
+
+def outcome(parse: Parse, data: bytes, format: str) -> Outcome:
+    """What ``parse`` returns, or the rejection that it raises."""
+    try:
+        return parse(data, format)
+    except Unparseable as error:
+        return error.rejection
+
+
+def _limited(parse: Parse, data: bytes, format: str, memory_mb: int) -> Outcome:
+    try:
+        _allow_memory(memory_mb)
+        return outcome(parse, data, format)
+    except MemoryError:
+        return Rejection("memory", f"Parsing needs more than the allowed {memory_mb} MiB of memory.")
+    finally:
+        _allow_memory(None)
+
+
+def _allow_memory(memory_mb: int | None) -> None:
+    """Limit the address space to what it is now plus so much; None lifts the limit.
+
+    Where the system does not tell the present size (anything but Linux), there is no limit.
+    """
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
+        return
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if memory_mb is None:
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+        return
+    used = int(statm.read_text().split()[0]) * resource.getpagesize()
+    wanted = used + memory_mb * 1024 * 1024
+    soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _end_myself_after(seconds: float) -> None:
+    """Backstop for the case that the parent dies while a document hangs; 0 cancels it."""
+    if hasattr(signal, "alarm"):
+        signal.alarm(math.ceil(seconds))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])

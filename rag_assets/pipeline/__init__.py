@@ -1,0 +1,4 @@
+"""The stages of one corpus in order, without Dagster: what an asset body, a test and a script call.
+
+documents → chunks → embeddings → candidate → evaluation → publication, plus plan and status.
+"""

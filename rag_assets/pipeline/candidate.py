@@ -1,0 +1,124 @@
+"""Build a candidate: choose between update and rebuild, verify the result, protect it with a tag."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from rag_assets.errors import DataError, StoreUnavailable
+from rag_assets.index import build
+from rag_assets.index.candidate import Candidate, CandidateStore, Spec
+from rag_assets.index.schema import table_schema
+from rag_assets.index.table import open_table, translated
+from rag_assets.index.verify import approximate_recall, verify_all, verify_changed, verify_indexes
+from rag_assets.pipeline.progress import Progress
+from rag_assets.publication.log import Publication
+from rag_assets.publication.publish import everything_changed
+from rag_assets.publication.retention import CANDIDATE_PREFIX
+from rag_assets.store.snapshots import OK, Snapshot
+
+if TYPE_CHECKING:
+    from lancedb.table import LanceTable
+
+    from rag_assets.pipeline.pipeline import Pipeline
+
+FULL_VERIFY_ROWS = 200_000  # up to here every id and vector is compared on every build
+REBUILD_SHARE = 0.5  # a larger share of changed documents is written faster anew
+
+
+def build_candidate(
+    pipeline: Pipeline, snapshot: Snapshot, spec: Spec, head: Publication | None, progress: Progress
+) -> Candidate:
+    """Build, verify and tag the index over a snapshot.
+
+    Raises:
+        DataError: no document can be read, so there is nothing to index.
+        VerificationFailed: the result is not what the snapshot demands; it is not recorded.
+    """
+    name, objects = pipeline.corpus.name, pipeline.objects
+    snapshots = pipeline.snapshots
+    if snapshot.documents == 0:
+        raise DataError(f"{name}: the sources hold no readable document; nothing can be indexed")
+    base = snapshots.read(head.snapshot if head else 0)
+    gone, come = snapshots.changed(base, snapshot)
+    same_rows = head is not None and spec.same_rows_as(head.spec)
+    is_update = same_rows and come.height <= REBUILD_SHARE * snapshot.documents
+    progress("candidate", 0, 4)
+    if is_update and head is not None:
+        table = build.update(objects, name, pipeline.rows, head.version, gone, come)
+        trained = int(head.facts.get("trained_rows", 0))
+        text_changed = head.spec.text != spec.text
+    else:
+        come = snapshots.rows(snapshot).filter(pl.col("status") == OK)
+        schema = table_schema(
+            pipeline.corpus.index, pipeline.rows.dimension(come), _reader_metadata(pipeline, spec)
+        )
+        table = build.rebuild(objects, name, pipeline.rows, come, schema)
+        trained, text_changed = 0, True
+    progress("candidate", 1, 4)
+    facts = build.build_indexes(
+        table, pipeline.corpus.index, text_changed=text_changed, trained_rows=trained
+    )
+    progress("candidate", 2, 4)
+    tag = f"{CANDIDATE_PREFIX}{uuid.uuid4().hex}"
+    facts |= _recall(table, pipeline)
+    with translated("protect the candidate"):
+        version = table.version
+        table.tags.create(tag, version)
+    fresh = open_table(objects, name, at=tag)
+    if fresh is None:
+        raise StoreUnavailable(f"{name}: the table vanished while it was being built")
+    if is_update and head is not None and facts["rows"] > FULL_VERIFY_ROWS:
+        removed = gone.join(come, on="document_id", how="anti")["document_id"]
+        before = sum(batch.height for batch in pipeline.rows.ids(gone))
+        after = sum(batch.height for batch in pipeline.rows.ids(come))
+        verify_changed(fresh, pipeline.rows.ids(come), removed, head.chunks - before + after)
+        chunks = head.chunks - before + after
+    else:
+        every = snapshots.rows(snapshot).filter(pl.col("status") == OK)
+        chunks = verify_all(fresh, pipeline.rows.ids(every))
+    verify_indexes(fresh)
+    progress("candidate", 3, 4)
+    poisoned = pipeline.rows.poisoned(come)
+    if same_rows:
+        changes = snapshots.changes(base, snapshot)
+    else:
+        changes = everything_changed(snapshots, base.number, snapshot.number)
+    candidate = Candidate(
+        version=version,
+        base=head.number if head else 0,
+        snapshot=snapshot.number,
+        spec=spec,
+        documents=snapshot.documents,
+        chunks=chunks,
+        tag=tag,
+        changes=dict(changes.group_by("change").len().iter_rows()),
+        facts={**facts, "poisoned": poisoned.height, "poisoned_sample": poisoned.head(5).to_dicts()},
+        about={"embedder": dict(pipeline.embedder.about), "spec": asdict(spec)},
+    )
+    CandidateStore(objects, name).write(candidate, changes)
+    progress("candidate", 4, 4)
+    return candidate
+
+
+def _recall(table: LanceTable, pipeline: Pipeline) -> dict[str, Any]:
+    """Recall of the vector index; one that fell below the limit is trained anew."""
+    recall = approximate_recall(table)
+    if recall is not None and recall < pipeline.corpus.index.vector.min_recall:
+        build.retrain(table, pipeline.corpus.index)
+        return {"vector_recall@10": approximate_recall(table), "trained_rows": table.count_rows()}
+    return {"vector_recall@10": recall}
+
+
+def _reader_metadata(pipeline: Pipeline, spec: Spec) -> dict[str, Any]:
+    """What a reader needs to search the table, without the corpus file."""
+    return {
+        "corpus": pipeline.corpus.name,
+        "distance": pipeline.corpus.index.distance,
+        "embedder": pipeline.corpus.embedder.model_dump(mode="json"),
+        "model": dict(pipeline.embedder.about),
+        "chunker": spec.chunker,
+    }

@@ -1,0 +1,268 @@
+"""One corpus's stages over one store. Each is idempotent: done again, it finds its work done.
+
+The stages hand nothing to one another in memory; each reads the store. So they run in one
+process or in many, one by one or all together, and after a crash wherever it happened.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import cached_property
+from typing import Any, Literal
+
+import polars as pl
+
+from rag_assets.chunking.chunker import Chunker
+from rag_assets.chunking.stage import ChunkCounts, chunk_missing, chunk_store
+from rag_assets.corpus import Corpus
+from rag_assets.embedding.embedder import Embedder
+from rag_assets.embedding.open import open_embedder
+from rag_assets.embedding.stage import EmbeddingCounts, embed_missing, embedding_store
+from rag_assets.errors import VerificationFailed
+from rag_assets.evaluation.report import Report
+from rag_assets.index.candidate import Candidate, CandidateStore, Spec, specify
+from rag_assets.index.rows import RowSource
+from rag_assets.parsing.stage import DocumentCounts, check_quarantine, document_store, update_documents
+from rag_assets.pipeline.candidate import build_candidate
+from rag_assets.pipeline.evaluation import evaluate_candidate
+from rag_assets.pipeline.progress import Progress, silent
+from rag_assets.pipeline.runs import RunRecords
+from rag_assets.publication.log import Publication, PublicationLog
+from rag_assets.publication.publish import publish
+from rag_assets.publication.retention import retain
+from rag_assets.sources.open import open_sources
+from rag_assets.store.content import ContentStore
+from rag_assets.store.objects import ObjectStore
+from rag_assets.store.preflight import check_store
+from rag_assets.store.snapshots import OK, Snapshot, SnapshotStore
+
+SLICE = 512  # documents whose chunks are looked up together
+
+BuildState = Literal["built", "reused", "unchanged", "held"]
+
+
+class Pipeline:
+    """The stages of a corpus.
+
+    Args:
+        objects: the store.
+        corpus: the corpus file.
+        run_id: under which the facts of the stages are recorded.
+        progress: told how far a stage has come.
+    """
+
+    def __init__(
+        self, objects: ObjectStore, corpus: Corpus, *, run_id: str, progress: Progress = silent
+    ) -> None:
+        self.objects = objects
+        self.corpus = corpus
+        self.snapshots = SnapshotStore(objects, corpus.name)
+        self.log = PublicationLog(objects, corpus.name)
+        self.runs = RunRecords(objects, corpus.name)
+        self._run_id = run_id
+        self._progress = progress
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The corpus's embedder; loads no model until a text is embedded."""
+        return open_embedder(self.corpus.embedder)
+
+    @cached_property
+    def chunker(self) -> Chunker:
+        """Cuts texts for the embedder's window."""
+        return Chunker(self.corpus.chunking, self.embedder.counter(), self.embedder.window)
+
+    @cached_property
+    def chunk_store(self) -> ContentStore:
+        """Chunks under the current fingerprint."""
+        return chunk_store(self.objects, self.chunker, self.corpus.chunking)
+
+    @cached_property
+    def embedding_store(self) -> ContentStore:
+        """Vectors under the current fingerprint."""
+        return embedding_store(self.objects, self.embedder)
+
+    @cached_property
+    def rows(self) -> RowSource:
+        """Rows of the table, from the stores."""
+        return RowSource(self.chunk_store, self.embedding_store, self.corpus.index)
+
+    def spec(self, snapshot: Snapshot) -> Spec:
+        """What the index over a snapshot is made of, under the current corpus file."""
+        return specify(
+            snapshot.digest, self.chunker.fingerprint, self.embedder.fingerprint, self.corpus.index
+        )
+
+    def documents(self) -> tuple[Snapshot, DocumentCounts]:
+        """Bring the snapshot up to the sources: list, read what may have changed, parse what is new."""
+        started = time.perf_counter()
+        check_store(self.objects)
+        prefixes = [source.prefix for source in self.corpus.sources]
+        snapshot, counts = update_documents(
+            self.objects,
+            self.corpus,
+            list(zip(prefixes, open_sources(self.corpus), strict=True)),
+            advance=lambda done, total: self._progress("documents", done, total),
+        )
+        self._record("documents", asdict(counts), started)
+        return snapshot, counts
+
+    def chunks(self) -> ChunkCounts:
+        """Chunk the texts that no store holds yet."""
+        started = time.perf_counter()
+        check_quarantine(self.snapshots.latest(), self.corpus.parsing)
+        documents = self._documents_to_process()
+        keys = documents["text_key"].unique(maintain_order=True)
+        missing = self.chunk_store.missing(keys)
+        done = 0
+
+        def advance(texts: int) -> None:
+            nonlocal done
+            done += texts
+            self._progress("chunks", done, missing.len())
+
+        counts = chunk_missing(
+            self.chunk_store, self.chunker, self.corpus.chunking, self._texts(documents, missing), advance
+        )
+        counts.reused = keys.len() - missing.len()
+        self._record("chunks", asdict(counts), started)
+        return counts
+
+    def embeddings(self) -> EmbeddingCounts:
+        """Embed the chunks that no store holds yet."""
+        started = time.perf_counter()
+        documents = self._documents_to_process()
+        total = sum(frame.height for frame in self._chunk_frames(documents, ("embedding_key",)))
+        done = 0
+
+        def advance(texts: int) -> None:
+            nonlocal done
+            done += texts
+            self._progress("embeddings", done, total)
+
+        counts = embed_missing(
+            self.embedding_store,
+            self.embedder,
+            (
+                frame.select(
+                    key="embedding_key", text=pl.col("context") + pl.col("text"), tokens=pl.col("tokens").cast(pl.Int64)
+                )
+                for frame in self._chunk_frames(documents, ("embedding_key", "context", "text", "tokens"))
+            ),
+            self.corpus.embedder.shard_chunks,
+            advance,
+        )
+        self._record("embeddings", asdict(counts), started)
+        if counts.embedded:
+            self.runs.measured(self.embedder.fingerprint, counts.tokens, time.perf_counter() - started)
+        return counts
+
+    def candidate(self) -> tuple[Candidate, BuildState]:
+        """Build and verify the index over the latest snapshot, unless it is there already.
+
+        Returns:
+            The candidate, and whether it was built, was there from an earlier run, is what is
+            published, or is held back because a rollback took it back (then: what is published).
+        """
+        started = time.perf_counter()
+        snapshot = self.snapshots.latest()
+        check_quarantine(snapshot, self.corpus.parsing)
+        self.log.repair()
+        head = self.log.head()
+        spec = self.spec(snapshot)
+        store = CandidateStore(self.objects, self.corpus.name)
+        latest = store.latest()
+        state: BuildState
+        if head is not None and head.spec == spec:
+            candidate, state = store.read(head.version), "unchanged"
+        elif head is not None and spec.digest in head.held:
+            candidate, state = store.read(head.version), "held"
+        elif latest is not None and latest.spec == spec and latest.base == (head.number if head else 0):
+            candidate, state = latest, "reused"
+        else:
+            candidate, state = build_candidate(self, snapshot, spec, head, self._progress), "built"
+        self._record("candidate", {"state": state, "version": candidate.version, "rows": candidate.chunks}, started)
+        return candidate, state
+
+    def latest_candidate(self) -> Candidate:
+        """The candidate that evaluation and publication are about: of the latest snapshot, or what is published.
+
+        Raises:
+            VerificationFailed: it has not been built.
+        """
+        head = self.log.head()
+        spec = self.spec(self.snapshots.latest())
+        store = CandidateStore(self.objects, self.corpus.name)
+        latest = store.latest()
+        if head is not None and (head.spec == spec or spec.digest in head.held):
+            return store.read(head.version)
+        if latest is None or latest.spec != spec:
+            raise VerificationFailed(f"{self.corpus.name}: the index of the latest snapshot is not built yet")
+        return latest
+
+    def evaluate(self) -> tuple[Report, str]:
+        """Measure the latest candidate and decide. Returns the report and where it lies in the store."""
+        started = time.perf_counter()
+        report, path = evaluate_candidate(self, self.latest_candidate(), self._progress)
+        self._record("evaluation", {"passed": report.verdict.passed, "report": path}, started)
+        return report, path
+
+    def publish(self, *, reason: str, by: str) -> tuple[Publication, bool]:
+        """Publish the latest candidate, if it is not published already. Returns what readers see, and if it is new.
+
+        Raises:
+            GateRefused, VerificationFailed, PublicationConflict: see ``publication.publish``.
+        """
+        started = time.perf_counter()
+        candidate = self.latest_candidate()
+        head = self.log.head()
+        if head is not None and head.version == candidate.version:
+            publication, new = head, False
+        else:
+            report, path = evaluate_candidate(self, candidate, self._progress)
+            publication, new = publish(self.objects, self.corpus, candidate, path, reason=reason, by=by), True
+            retain(self.objects, self.corpus)
+        facts = {"published": new, "publication": publication.number, "version": publication.version}
+        self._record("publication", facts, started)
+        return publication, new
+
+    def texts_to_embed(self) -> pl.DataFrame:
+        """key and tokens of every distinct text of the documents to process, embedded already or not."""
+        documents = self._documents_to_process()
+        frames = list(self._chunk_frames(documents, ("embedding_key", "tokens")))
+        empty = pl.DataFrame(schema={"embedding_key": pl.String, "tokens": pl.Int32})
+        return pl.concat([empty, *frames]).rename({"embedding_key": "key"}).unique("key", maintain_order=True)
+
+    def _record(self, stage: str, facts: dict[str, Any], started: float) -> None:
+        self.runs.record(self._run_id, stage, {**facts, "seconds": time.perf_counter() - started})
+
+    def _documents_to_process(self) -> pl.DataFrame:
+        """Readable documents whose chunks and vectors may be missing: those that differ from what is published.
+
+        A published index has all of its chunks and vectors in the stores, so only the change counts.
+        """
+        snapshot = self.snapshots.latest()
+        head = self.log.head()
+        if head is not None:
+            spec = self.spec(snapshot)
+            if (head.spec.chunker, head.spec.embedder) == (spec.chunker, spec.embedder):
+                return self.snapshots.changed(self.snapshots.read(head.snapshot), snapshot)[1]
+        return self.snapshots.rows(snapshot).filter(pl.col("status") == OK)
+
+    def _texts(self, documents: pl.DataFrame, keys: pl.Series) -> Iterator[pl.DataFrame]:
+        """(key, text) of parsed documents by text key."""
+        wanted = documents.filter(pl.col("text_key").is_in(keys.implode())).unique("text_key", maintain_order=True)
+        for (format,), part in wanted.group_by(["format"], maintain_order=True):
+            store = document_store(self.objects, str(format))
+            for batch in part.iter_slices(SLICE):
+                for rows in store.get(batch["content_key"], ("text_key", "text")):
+                    yield rows.select(key="text_key", text="text")
+
+    def _chunk_frames(self, documents: pl.DataFrame, columns: tuple[str, ...]) -> Iterator[pl.DataFrame]:
+        """One row per chunk of the documents' texts, in slices."""
+        keys = documents["text_key"].unique(maintain_order=True)
+        for start in range(0, keys.len(), SLICE):
+            for rows in self.chunk_store.get(keys.slice(start, SLICE), columns):
+                yield rows.drop("key").filter(pl.col("embedding_key").list.len() > 0).explode(columns)

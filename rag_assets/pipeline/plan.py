@@ -1,0 +1,77 @@
+"""Plan: what a run would do and cost, exactly, without doing it.
+
+The documents and chunks stages run for real over an overlay whose writes are thrown away; the
+texts that would be embedded are counted and not embedded.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from rag_assets.corpus import Corpus
+from rag_assets.pipeline.pipeline import Pipeline
+from rag_assets.pipeline.progress import Progress, silent
+from rag_assets.store.objects import ObjectStore
+from rag_assets.store.overlay import OverlayStore
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do.
+
+    Attributes:
+        parse: documents that no store holds parsed.
+        chunk: texts that no store holds chunked.
+        embed: texts that no store holds embedded, and their tokens.
+        reuse: texts whose vectors are there.
+        embed_seconds: estimate from the embedder's last measured throughput; None if it never ran.
+        publish: whether the index would change.
+    """
+
+    corpus: str
+    new: int
+    changed: int
+    moved: int
+    deleted: int
+    quarantined: int
+    parse: int
+    chunk: int
+    embed: int
+    embed_tokens: int
+    reuse: int
+    embed_seconds: float | None
+    publish: bool
+
+
+def plan(objects: ObjectStore, corpus: Corpus, progress: Progress = silent) -> Plan:
+    """What ``run`` would do now."""
+    with tempfile.TemporaryDirectory(prefix="rag-assets-plan-") as folder:
+        overlay = OverlayStore.over(objects, ObjectStore.open(Path(folder)))
+        pipeline = Pipeline(overlay, corpus, run_id="plan", progress=progress)
+        snapshot, documents = pipeline.documents()
+        chunks = pipeline.chunks()
+        texts = pipeline.texts_to_embed()
+        missing = pipeline.embedding_store.missing(texts["key"])
+        tokens = int(texts.join(missing.to_frame(), on="key", how="semi")["tokens"].sum())
+        speed = pipeline.runs.tokens_per_second(pipeline.embedder.fingerprint)
+        head = pipeline.log.head()
+        spec = pipeline.spec(snapshot)
+        return Plan(
+            corpus=corpus.name,
+            new=documents.new,
+            changed=documents.changed,
+            moved=documents.moved,
+            deleted=documents.deleted,
+            quarantined=snapshot.quarantined,
+            parse=documents.parsed,
+            chunk=chunks.chunked,
+            embed=missing.len(),
+            embed_tokens=tokens,
+            reuse=texts["key"].n_unique() - missing.len(),
+            embed_seconds=None if speed is None else round(tokens / speed, 1),
+            publish=head is None or (head.spec != spec and spec.digest not in head.held),
+        )

@@ -1,0 +1,48 @@
+"""Status: what readers see, what the last run did. Read from the store alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rag_assets.corpus import Corpus
+from rag_assets.pipeline.runs import RunRecords, summary
+from rag_assets.publication.log import Publication, PublicationLog
+from rag_assets.store.objects import ObjectStore
+from rag_assets.store.snapshots import SnapshotStore
+
+
+def status(objects: ObjectStore, corpus: Corpus) -> dict[str, Any]:
+    """The ``status`` object of the command line. Fields about the publication are null before the first."""
+    head = PublicationLog(objects, corpus.name).head()
+    snapshot = SnapshotStore(objects, corpus.name).latest()
+    model = head.about["embedder"] if head else {}
+    return {
+        "corpus": corpus.name,
+        "publication": head.number if head else None,
+        "lance_version": head.version if head else None,
+        "snapshot": head.snapshot if head else None,
+        "documents": head.documents if head else 0,
+        "chunks": head.chunks if head else 0,
+        "quarantined": snapshot.quarantined,
+        "embedder": model.get("model"),
+        "latest_snapshot": snapshot.number,
+        "published_at": head.time if head else None,
+        "kind": head.kind if head else None,
+        "metrics": dict(head.metrics) if head else {},
+        "report": f"{head.report}/report.html" if head else None,
+        "last_run": summary(RunRecords(objects, corpus.name).last()),
+    }
+
+
+def history_entry(publication: Publication) -> dict[str, Any]:
+    """One row of ``history``."""
+    return {
+        "publication": publication.number,
+        "lance_version": publication.version,
+        "time": publication.time,
+        "reason": publication.reason,
+        "kind": publication.kind,
+        "by": publication.by,
+        "changes": dict(publication.changes),
+        "metrics": dict(publication.metrics),
+    }

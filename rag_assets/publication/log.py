@@ -1,0 +1,200 @@
+"""The publication log: numbered, append-only, claimed by whoever creates the next tag first.
+
+Publication *n* **is** the Lance tag ``pub-<n>``; LanceDB creates a tag only if it is absent, so
+one of many publishers wins. The record is written before the claim, under a name that holds
+number and version: a crash in between leaves a record without a tag, which nobody reads. The
+tag ``published`` follows and is repaired by whoever comes next.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+
+from rag_assets.errors import NotPublished, PublicationConflict
+from rag_assets.index.candidate import Spec
+from rag_assets.index.table import FOLDER, open_table, translated
+from rag_assets.store.content import parquet_bytes, read_parquet
+from rag_assets.store.objects import ObjectStore
+
+if TYPE_CHECKING:
+    from lancedb.table import LanceTable
+
+PUBLISHED = "published"
+_TAG = re.compile(r"^pub-(\d{8})$")
+
+
+@dataclass(frozen=True)
+class Publication:
+    """One entry of the log.
+
+    Attributes:
+        number: 1, 2, 3, …
+        version: Lance version that readers see.
+        kind: publish, or rollback to an earlier publication's version.
+        changes: numbers of added, changed and removed documents against the previous publication.
+        metrics: headline metrics of the report, e.g. ``{"recall@5 hybrid": 0.95}``.
+        report: path of the evaluation report below the store.
+        held: specs that a rollback took back; runs do not publish them again by themselves.
+    """
+
+    number: int
+    version: int
+    kind: Literal["publish", "rollback"]
+    reason: str
+    time: str
+    by: str
+    snapshot: int
+    spec: Spec
+    documents: int
+    chunks: int
+    report: str
+    changes: Mapping[str, int] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
+    held: tuple[str, ...] = ()
+
+    @property
+    def tag(self) -> str:
+        """The Lance tag that is this publication."""
+        return f"pub-{self.number:08d}"
+
+
+class PublicationLog:
+    """The log of one corpus."""
+
+    def __init__(self, objects: ObjectStore, corpus: str) -> None:
+        self._objects = objects
+        self._corpus = corpus
+        self._root = f"corpora/{corpus}/publications"
+
+    def versions(self) -> dict[int, int]:
+        """Lance version of each retained publication, by number."""
+        table = open_table(self._objects, self._corpus)
+        if table is None:
+            return {}
+        return _numbered(_tags(table))
+
+    def head(self) -> Publication | None:
+        """The newest publication: what readers see. None before the first."""
+        versions = self.versions()
+        return self._read(max(versions), versions[max(versions)]) if versions else None
+
+    def repair(self) -> None:
+        """Finish a publish that was killed after its claim: move the tag ``published`` forward."""
+        table = open_table(self._objects, self._corpus)
+        if table is None:
+            return
+        tags = _tags(table)
+        versions = _numbered(tags)
+        if versions and tags.get(PUBLISHED) != versions[max(versions)]:
+            _point(table, PUBLISHED, versions[max(versions)], exists=PUBLISHED in tags)
+
+    def find(self, number: int) -> Publication:
+        """A retained publication. Raises NotPublished naming the retained ones."""
+        versions = self.versions()
+        if number not in versions:
+            kept = f"{min(versions)} to {max(versions)}" if versions else "none"
+            raise NotPublished(f"{self._corpus}: publication {number} is not retained; retained: {kept}")
+        return self._read(number, versions[number])
+
+    def history(self) -> list[Publication]:
+        """All publications that were ever claimed and are on record, oldest first."""
+        versions = self.versions()
+        found: dict[int, Publication] = {}
+        for info in self._objects.list(self._root):
+            if not info.path.endswith(".json"):
+                continue
+            number, version = map(int, info.path.rsplit("/", 1)[1].removesuffix(".json").split("-"))
+            # Beyond the retained ones only winners' records are left; see ``drop``.
+            if versions and (versions.get(number) == version or number < min(versions)):
+                found[number] = self._read(number, version)
+        return [found[number] for number in sorted(found)]
+
+    def changes(self, publication: Publication) -> pl.DataFrame:
+        """document_id and change (added, changed, removed) against the previous publication."""
+        return read_parquet(self._objects, self._path(publication, "parquet"), ("document_id", "change"))
+
+    def claim(self, publication: Publication, changes: pl.DataFrame) -> Publication:
+        """Publish: from the moment the tag exists, this is what readers see.
+
+        Args:
+            publication: complete but for the time, with the number that follows the head's.
+            changes: document_id and change against the head.
+
+        Raises:
+            PublicationConflict: another publisher has claimed the number.
+        """
+        table = open_table(self._objects, self._corpus)
+        assert table is not None, "a candidate implies a table"
+        publication = replace(publication, time=datetime.now(UTC).isoformat(timespec="seconds"))
+        self._objects.put(self._path(publication, "parquet"), parquet_bytes(changes))
+        self._objects.put(self._path(publication, "json"), json.dumps(asdict(publication), indent=2).encode())
+        # LanceDB does not flush to disk; a tag must never outlive its data.
+        self._objects.sync(f"{FOLDER}/{self._corpus}.lance")
+        self._objects.sync(self._root)
+        try:
+            table.tags.create(publication.tag, publication.version)
+        except (RuntimeError, ValueError, OSError) as error:
+            if "already exists" in str(error):
+                raise PublicationConflict(
+                    f"{self._corpus}: publication {publication.number} was claimed by another run; run again"
+                ) from error
+            with translated(f"claim {publication.tag}"):
+                raise
+        _point(table, PUBLISHED, publication.version, exists=PUBLISHED in _tags(table))
+        return publication
+
+    def drop(self, numbers: list[int]) -> None:
+        """Let old publications go: their versions are no longer protected; their records stay."""
+        table = open_table(self._objects, self._corpus)
+        versions = self.versions()
+        for number in numbers:
+            assert table is not None and number in versions
+            losers = [
+                info.path
+                for info in self._objects.list(self._root)
+                if info.path.rsplit("/", 1)[1].startswith(f"{number:08d}-")
+                and not info.path.rsplit("-", 1)[1].startswith(f"{versions[number]:010d}.")
+            ]
+            self._objects.delete(losers)
+            with translated(f"drop pub-{number:08d}"):
+                table.tags.delete(f"pub-{number:08d}")
+
+    def _path(self, publication: Publication, suffix: str) -> str:
+        return f"{self._root}/{publication.number:08d}-{publication.version:010d}.{suffix}"
+
+    def _read(self, number: int, version: int) -> Publication:
+        record = json.loads(self._objects.get(f"{self._root}/{number:08d}-{version:010d}.json"))
+        record["held"] = tuple(record["held"])
+        return Publication(**{**record, "spec": Spec(**record["spec"])})
+
+
+def published_version(objects: ObjectStore, corpus: str) -> tuple[int, int] | None:
+    """(number, Lance version) of what readers see, in one small read; None before the first publication."""
+    versions = PublicationLog(objects, corpus).versions()
+    return (max(versions), versions[max(versions)]) if versions else None
+
+
+def _tags(table: LanceTable) -> dict[str, int]:
+    with translated("read the tags"):
+        return {name: int(tag["version"]) for name, tag in table.tags.list().items()}
+
+
+def _numbered(tags: Mapping[str, int]) -> dict[int, int]:
+    return {int(match[1]): version for name, version in tags.items() if (match := _TAG.match(name))}
+
+
+def _point(table: LanceTable, tag: str, version: int, *, exists: bool) -> None:
+    with translated(f"move the tag {tag}"):
+        if exists:
+            table.tags.update(tag, version)
+        else:
+            table.tags.create(tag, version)

@@ -1,0 +1,178 @@
+"""Publish a candidate, or roll back: verify everything once more, then one atomic claim.
+
+The gate holds here even when Dagster is bypassed: the report must exist for exactly this
+version, and the rules of the corpus file are applied to it again.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from rag_assets import corpus as models
+from rag_assets.errors import GateRefused, NotPublished, PublicationConflict, VerificationFailed
+from rag_assets.evaluation.files import read_report
+from rag_assets.evaluation.gate import Verdict, decide
+from rag_assets.evaluation.measurements import Measurements
+from rag_assets.evaluation.report import Report
+from rag_assets.index.candidate import Candidate, CandidateStore
+from rag_assets.index.table import open_table
+from rag_assets.index.verify import verify_indexes
+from rag_assets.publication.log import Publication, PublicationLog
+from rag_assets.store.objects import ObjectStore
+from rag_assets.store.snapshots import SnapshotStore
+
+
+def publish(
+    objects: ObjectStore, corpus: models.Corpus, candidate: Candidate, report_path: str, *, reason: str, by: str
+) -> Publication:
+    """Make a candidate what readers see.
+
+    Args:
+        candidate: a complete candidate.
+        report_path: where its evaluation report lies in the store.
+        reason: why, for the log.
+        by: who, for the log.
+
+    Raises:
+        GateRefused: no report for exactly this version, or a rule fails.
+        VerificationFailed: the table is not what the candidate's record says.
+        PublicationConflict: another publication came in between; build on top of it.
+    """
+    log = PublicationLog(objects, corpus.name)
+    log.repair()
+    head = log.head()
+    if (head.number if head else 0) != candidate.base:
+        raise PublicationConflict(
+            f"{corpus.name}: the candidate was built on publication {candidate.base}, readers see "
+            f"{head.number if head else 'none'} by now; run again"
+        )
+    report = _passed_report(objects, corpus, candidate, report_path, head)
+    _verify_unchanged(objects, corpus.name, candidate)
+    publication = Publication(
+        number=candidate.base + 1,
+        version=candidate.version,
+        kind="publish",
+        reason=reason,
+        time="",
+        by=by,
+        snapshot=candidate.snapshot,
+        spec=candidate.spec,
+        documents=candidate.documents,
+        chunks=candidate.chunks,
+        report=report_path,
+        changes=candidate.changes,
+        metrics=headline(report),
+        facts=candidate.facts,
+        about=candidate.about,
+    )
+    return log.claim(publication, CandidateStore(objects, corpus.name).changes(candidate.version))
+
+
+def rollback(objects: ObjectStore, corpus: str, to: int | None, *, reason: str, by: str) -> Publication:
+    """Make an earlier (or later) retained publication what readers see, as a new publication.
+
+    The content that is taken back is held: runs do not publish it again until it changes, or
+    until it is named as a target here.
+
+    Args:
+        corpus: name of the corpus.
+        to: number of the target; None is the one before the head.
+
+    Raises:
+        NotPublished: there is no such publication.
+        PublicationConflict: another publication came in between.
+    """
+    log = PublicationLog(objects, corpus)
+    log.repair()
+    head = log.head()
+    if head is None:
+        raise NotPublished(f"{corpus}: nothing is published yet")
+    target = log.find(head.number - 1 if to is None else to)
+    if target.version == head.version:
+        raise NotPublished(
+            f"{corpus}: publication {target.number} is what readers see already; name another with --to"
+        )
+    held = {*head.held, head.spec.digest} - {target.spec.digest}
+    publication = Publication(
+        **{
+            **target.__dict__,
+            "number": head.number + 1,
+            "kind": "rollback",
+            "reason": reason or f"rollback to publication {target.number}",
+            "by": by,
+            "held": tuple(sorted(held)),
+        }
+    )
+    snapshots = SnapshotStore(objects, corpus)
+    if target.spec.same_rows_as(head.spec):
+        changes = snapshots.changes(snapshots.read(head.snapshot), snapshots.read(target.snapshot))
+    else:
+        changes = everything_changed(snapshots, head.snapshot, target.snapshot)
+    counted = dict(changes.group_by("change").len().iter_rows())
+    return log.claim(
+        Publication(**{**publication.__dict__, "changes": counted}),
+        changes,
+    )
+
+
+def everything_changed(snapshots: SnapshotStore, old: int, new: int) -> pl.DataFrame:
+    """The change record when chunks or vectors were made anew: no document reads as before."""
+    before, after = (
+        snapshots.rows(snapshots.read(number), ("document_id", "status"))
+        .filter(pl.col("status") == "ok")
+        .select("document_id")
+        for number in (old, new)
+    )
+    return pl.concat(
+        [
+            after.join(before, on="document_id", how="anti").with_columns(change=pl.lit("added")),
+            after.join(before, on="document_id", how="semi").with_columns(change=pl.lit("changed")),
+            before.join(after, on="document_id", how="anti").with_columns(change=pl.lit("removed")),
+        ]
+    )
+
+
+def headline(report: Report) -> dict[str, float]:
+    """The report's metrics over all questions, e.g. ``{"recall@5 hybrid": 0.95}``."""
+    return {f"{row.metric} {row.mode}": row.value for row in report.metrics if row.tag is None}
+
+
+def explain_refusal(verdict: Verdict) -> str:
+    """What failed, by how much and on which questions, in a few lines."""
+    lines = [*verdict.problems]
+    for outcome in verdict.outcomes:
+        if not outcome.passed:
+            shown = ", ".join(outcome.questions[:5])
+            more = f" and {len(outcome.questions) - 5} more" if len(outcome.questions) > 5 else ""
+            lines.append(outcome.reason + (f" (questions: {shown}{more})" if shown else ""))
+    return "\n".join(lines)
+
+
+def _passed_report(
+    objects: ObjectStore, corpus: models.Corpus, candidate: Candidate, path: str, head: Publication | None
+) -> Report:
+    found = read_report(objects, path)
+    if found is None or found[0].subject.lance_version != candidate.version:
+        raise GateRefused(
+            f"{corpus.name}: there is no evaluation report for exactly version {candidate.version}; materialize "
+            "the evaluation first"
+        )
+    report, questions = found
+    rules = corpus.gate.rules
+    measured = Measurements(objects, corpus.name, report.gold_digest, [rule.metric for rule in rules])
+    baseline = measured.read(head.version) if head else None
+    verdict = decide(rules, questions, baseline, report.verdict.problems)
+    if not verdict.passed or not report.verdict.passed:
+        failed = verdict if not verdict.passed else report.verdict
+        raise GateRefused(f"{corpus.name}: the gate refused version {candidate.version}\n{explain_refusal(failed)}")
+    return report
+
+
+def _verify_unchanged(objects: ObjectStore, name: str, candidate: Candidate) -> None:
+    table = open_table(objects, name, at=candidate.tag)
+    if table is None or table.version != candidate.version:
+        raise VerificationFailed(f"{name}: the tag {candidate.tag} is not at version {candidate.version}")
+    rows = table.count_rows()
+    if rows != candidate.chunks:
+        raise VerificationFailed(f"{name}: version {candidate.version} has {rows} rows, not {candidate.chunks}")
+    verify_indexes(table)

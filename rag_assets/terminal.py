@@ -1,0 +1,161 @@
+"""What people see in a terminal: progress bars, tables, errors. Rich does the drawing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from rag_assets.corpus import Corpus
+from rag_assets.pipeline.progress import Progress as Listener
+from rag_assets.pipeline.progress import silent
+
+if TYPE_CHECKING:
+    from rag_assets.index.hit import Hit
+    from rag_assets.orchestration.run import RunOutcome
+    from rag_assets.pipeline.plan import Plan
+    from rag_assets.store.objects import ObjectStore
+
+out = Console()
+err = Console(stderr=True)
+HEADLINE = ("recall@5 hybrid", "ndcg@10 hybrid", "mrr hybrid")
+
+
+def say(text: str) -> None:
+    """One plain line."""
+    out.print(escape(text), highlight=False)
+
+
+def complain(text: str) -> None:
+    """An error, on standard error."""
+    err.print(f"[bold red]error[/] {escape(text)}", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress_bars(*, quiet: bool) -> Iterator[Listener]:
+    """A listener that draws one bar per stage on standard error, or none when quiet or not a terminal."""
+    if quiet or not err.is_terminal:
+        yield silent
+        return
+    columns = (
+        TextColumn("[bold]{task.description:<11}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=total)
+            progress.update(tasks[stage], completed=done, total=total)
+
+        yield tell
+
+
+def show_run(objects: ObjectStore, corpus: Corpus, outcome: RunOutcome) -> None:
+    """What a run did, what is published now and how to go on."""
+    from rag_assets.pipeline.status import status
+
+    found = outcome.summary
+    if "documents_changed" in found:
+        say(
+            f"{corpus.name}: {found['documents_changed']:,} documents changed, {found['embedded_texts']:,} texts "
+            f"embedded, {found['reused_texts']:,} reused, {found['seconds']:.1f} s"
+        )
+    if outcome.error is None:
+        state = status(objects, corpus)
+        title = "published" if found["published"] else "nothing new to publish"
+        out.print(Panel(_state_table(objects, state), title=title, title_align="left", expand=False))
+        say(f"Ask it:     rag-assets query {corpus.name} \"your question\"")
+        say(f"Look back:  rag-assets history {corpus.name}   ·   rag-assets rollback {corpus.name}")
+        say("See it:     make ui")
+
+
+def show_status(objects: ObjectStore, state: Mapping[str, Any]) -> None:
+    """The ``status`` object as a table."""
+    out.print(Panel(_state_table(objects, state), title=str(state["corpus"]), title_align="left", expand=False))
+
+
+def show_plan(plan: Plan) -> None:
+    """What a run would do."""
+    table = Table(box=None, show_header=False)
+    table.add_row("documents", f"{plan.new:,} new, {plan.changed:,} changed, {plan.moved:,} moved, {plan.deleted:,} deleted")
+    table.add_row("quarantined", f"{plan.quarantined:,}")
+    table.add_row("to parse", f"{plan.parse:,} documents")
+    table.add_row("to chunk", f"{plan.chunk:,} texts")
+    table.add_row("to embed", f"{plan.embed:,} texts, {plan.embed_tokens:,} tokens ({plan.reuse:,} reused)")
+    seconds = plan.embed_seconds
+    table.add_row("time", "unknown: this embedder has not run yet" if seconds is None else f"about {seconds:,.0f} s to embed")
+    table.add_row("publication", "a new one, if the gate passes" if plan.publish else "none: nothing would change")
+    out.print(Panel(table, title=f"{plan.corpus}: plan", title_align="left", expand=False))
+
+
+def show_hits(hits: Sequence[Hit]) -> None:
+    """Search results, best first."""
+    if not hits:
+        say("nothing found")
+    for rank, hit in enumerate(hits, start=1):
+        path = " › ".join(hit.heading_path)
+        head = f"[bold]{rank}. {escape(hit.document_id)}[/]  [dim]{hit.score:.4f}[/]"
+        out.print(head + (f"  [cyan]{escape(path)}[/]" if path else ""), highlight=False)
+        out.print(escape(hit.text.strip()), highlight=False)
+        out.print()
+
+
+def show_history(entries: Sequence[Mapping[str, Any]], retained: set[int]) -> None:
+    """The publication log, newest last."""
+    if not entries:
+        say("nothing is published yet")
+        return
+    table = Table("publication", "version", "time", "kind", "by", "documents", *HEADLINE, "reason")
+    for entry in entries:
+        changes = entry["changes"]
+        kept = entry["publication"] in retained
+        table.add_row(
+            str(entry["publication"]),
+            str(entry["lance_version"]),
+            entry["time"],
+            entry["kind"],
+            entry["by"],
+            f"+{changes.get('added', 0)} ~{changes.get('changed', 0)} -{changes.get('removed', 0)}",
+            *(f"{entry['metrics'][name]:.3f}" if name in entry["metrics"] else "–" for name in HEADLINE),
+            entry["reason"],
+            style=None if kept else "dim",
+        )
+    out.print(table)
+
+
+def _state_table(objects: ObjectStore, state: Mapping[str, Any]) -> Table:
+    table = Table(box=None, show_header=False)
+    if state["publication"] is None:
+        table.add_row("publication", "none yet")
+    else:
+        table.add_row("publication", f"{state['publication']} ({state['kind']}, {state['published_at']})")
+        table.add_row("version", f"{state['lance_version']} of {objects.uri('index')}/{state['corpus']}.lance")
+        table.add_row("documents", f"{state['documents']:,}")
+        table.add_row("chunks", f"{state['chunks']:,}")
+    table.add_row("quarantined", f"{state['quarantined']:,}")
+    if state["embedder"]:
+        table.add_row("embedder", str(state["embedder"]))
+    for name in HEADLINE:
+        if name in state["metrics"]:
+            table.add_row(name, f"{state['metrics'][name]:.3f}")
+    if state["report"]:
+        table.add_row("report", objects.uri(state["report"]))
+    last = state["last_run"]
+    if last:
+        table.add_row(
+            "last run",
+            f"{last['documents_changed']:,} documents changed, {last['embedded_texts']:,} texts embedded, "
+            f"{last['reused_texts']:,} reused, {last['seconds']:.1f} s",
+        )
+    return table
