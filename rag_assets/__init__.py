@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 __all__ = ["open_published"]
 
 
-def open_published(corpus: str, store: str | None = None, *, poll_seconds: float | None = None) -> PublishedIndex:
+def open_published(
+    corpus: str, store: str | None = None, *, poll_seconds: float | None = None
+) -> PublishedIndex:
     """Open the published version of a corpus; see ``rag_assets.publication.reader.open_published``."""
     from rag_assets.publication import reader  # loads LanceDB, which not every import of this package needs
 

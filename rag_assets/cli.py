@@ -54,11 +54,12 @@ def run(
 ) -> None:
     """Bring a corpus from its sources to its publication; what is done already is not done again."""
     from rag_assets.orchestration.run import run_corpus
-    from rag_assets.terminal import show_run
+    from rag_assets.terminal import progress_bars, show_run
 
     with _reported():
         settings, found = _load(corpus)
-        outcome = run_corpus(found, settings.store, reason=reason, quiet=as_json)
+        with progress_bars(quiet=as_json) as progress:
+            outcome = run_corpus(found, settings.store, reason=reason, progress=progress)
         if as_json:
             _print(outcome.summary)
         else:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from rag_assets.corpus import Corpus
@@ -75,27 +83,37 @@ def show_run(objects: ObjectStore, corpus: Corpus, outcome: RunOutcome) -> None:
         state = status(objects, corpus)
         title = "published" if found["published"] else "nothing new to publish"
         out.print(Panel(_state_table(objects, state), title=title, title_align="left", expand=False))
-        say(f"Ask it:     rag-assets query {corpus.name} \"your question\"")
+        say(f'Ask it:     rag-assets query {corpus.name} "your question"')
         say(f"Look back:  rag-assets history {corpus.name}   ·   rag-assets rollback {corpus.name}")
         say("See it:     make ui")
 
 
 def show_status(objects: ObjectStore, state: Mapping[str, Any]) -> None:
     """The ``status`` object as a table."""
-    out.print(Panel(_state_table(objects, state), title=str(state["corpus"]), title_align="left", expand=False))
+    out.print(
+        Panel(_state_table(objects, state), title=str(state["corpus"]), title_align="left", expand=False)
+    )
 
 
 def show_plan(plan: Plan) -> None:
     """What a run would do."""
     table = Table(box=None, show_header=False)
-    table.add_row("documents", f"{plan.new:,} new, {plan.changed:,} changed, {plan.moved:,} moved, {plan.deleted:,} deleted")
+    table.add_row(
+        "documents",
+        f"{plan.new:,} new, {plan.changed:,} changed, {plan.moved:,} moved, {plan.deleted:,} deleted",
+    )
     table.add_row("quarantined", f"{plan.quarantined:,}")
     table.add_row("to parse", f"{plan.parse:,} documents")
     table.add_row("to chunk", f"{plan.chunk:,} texts")
     table.add_row("to embed", f"{plan.embed:,} texts, {plan.embed_tokens:,} tokens ({plan.reuse:,} reused)")
     seconds = plan.embed_seconds
-    table.add_row("time", "unknown: this embedder has not run yet" if seconds is None else f"about {seconds:,.0f} s to embed")
-    table.add_row("publication", "a new one, if the gate passes" if plan.publish else "none: nothing would change")
+    table.add_row(
+        "time",
+        "unknown: this embedder has not run yet" if seconds is None else f"about {seconds:,.0f} s to embed",
+    )
+    table.add_row(
+        "publication", "a new one, if the gate passes" if plan.publish else "none: nothing would change"
+    )
     out.print(Panel(table, title=f"{plan.corpus}: plan", title_align="left", expand=False))
 
 
@@ -140,7 +158,9 @@ def _state_table(objects: ObjectStore, state: Mapping[str, Any]) -> Table:
         table.add_row("publication", "none yet")
     else:
         table.add_row("publication", f"{state['publication']} ({state['kind']}, {state['published_at']})")
-        table.add_row("version", f"{state['lance_version']} of {objects.uri('index')}/{state['corpus']}.lance")
+        table.add_row(
+            "version", f"{state['lance_version']} of {objects.uri('index')}/{state['corpus']}.lance"
+        )
         table.add_row("documents", f"{state['documents']:,}")
         table.add_row("chunks", f"{state['chunks']:,}")
     table.add_row("quarantined", f"{state['quarantined']:,}")

@@ -6,18 +6,17 @@ every embedded text fits. A pure function of (text, fingerprint): the batch has 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import pyromark
 
 from rag_assets import corpus
 from rag_assets.chunking.context import NO_CONTEXT, Context, contexts
-from rag_assets.chunking.cuts import Part, cut_to_budget, middle
+from rag_assets.chunking.measure import Contexts, Measure
 from rag_assets.chunking.outline import Section, outline
-from rag_assets.chunking.overlap import earlier_starts
-from rag_assets.chunking.packing import Size, join, pack
+from rag_assets.chunking.overlap import overlap
+from rag_assets.chunking.spans import Span, halved, spans
 from rag_assets.chunking.tokens import TokenCounter
 from rag_assets.errors import ConfigurationError
 from rag_assets.store.digest import fingerprint
@@ -26,7 +25,6 @@ from rag_assets.store.digest import fingerprint
 ALGORITHM = 1
 DEFAULT_MAX_TOKENS = 256  # for an embedder without a window
 SMALLEST_MAX_TOKENS = 16
-_WHITE_SPACE = " \t\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,33 +54,6 @@ def embedded_text(chunk: Chunk, include_headings: bool) -> str:
     return chunk.context + chunk.text if include_headings else chunk.text
 
 
-@dataclass(slots=True)
-class _Measured:
-    """A section cut into units that fit: ``units[i]`` reaches to ``units[i + 1]``.
-
-    ``weights`` are the units' tokens, or 0 for a leading heading that ``budget`` already leaves
-    room for, so that it is never parted from what it announces.
-    """
-
-    section: Section
-    units: list[int]
-    weights: list[int]
-    size: int
-    budget: int
-
-
-@dataclass(slots=True)
-class _Span:
-    """A chunk in the making. ``tokens`` is None until its embedded text has been counted."""
-
-    start: int
-    end: int
-    path: tuple[str, ...]
-    names: tuple[str, ...]
-    tokens: int | None
-    continues: bool = False
-
-
 class Chunker:
     """Cuts Markdown into chunks of at most ``max_tokens`` tokens, headings included."""
 
@@ -104,8 +75,7 @@ class Chunker:
                 f"chunking.overlap_tokens is {config.overlap_tokens}, more than half of a chunk of "
                 f"{self.max_tokens} tokens: lower it to {self.max_tokens // 2} or less"
             )
-        self._counter = counter
-        self._overlap = config.overlap_tokens
+        self._measure = Measure(counter, self.max_tokens, config.overlap_tokens)
         self._include_headings = config.include_headings
         self.fingerprint = fingerprint(
             {
@@ -124,24 +94,72 @@ class Chunker:
         Large batches are faster: all texts are counted together.
         """
         outlines = [outline(text) for text in texts]
-        lines = self._contexts(outlines)
-        measured = self._measured(texts, outlines, lines)
-        documents = [list(self._spans(text, sections, lines)) for text, sections in zip(texts, measured, strict=True)]
-        if self._overlap:
-            self._overlapped(texts, documents)
-        self._proven(texts, documents, lines)
+        known = self._contexts(outlines)
+        measured = self._measure.sections(texts, outlines, known)
+        documents = [
+            spans(text, sections, known, self.max_tokens)
+            for text, sections in zip(texts, measured, strict=True)
+        ]
+        if self._measure.overlap:
+            overlap(texts, documents, self._measure.counter, self._measure.overlap)
+        self._prove(texts, documents, known)
         return [
-            [_chunk(text, span, lines[span.names].text) for span in spans]
-            for text, spans in zip(texts, documents, strict=True)
+            [
+                Chunk(
+                    text[span.start : span.end],
+                    span.start,
+                    span.end,
+                    span.path,
+                    tokens,
+                    known[span.named].text,
+                )
+                for span in found
+                if (tokens := span.tokens) is not None
+            ]
+            for text, found in zip(texts, documents, strict=True)
         ]
 
-    def _contexts(self, outlines: list[list[Section]]) -> dict[tuple[str, ...], Context]:
-        paths = (
-            path
-            for sections in outlines
-            for section in sections
-            for path in (section.path, section.base, section.path[: len(section.base) + 1])
-        )
+    def _contexts(self, outlines: Sequence[Sequence[Section]]) -> dict[tuple[str, ...], Context]:
+        paths = {
+            path for sections in outlines for section in sections for path in (section.path, section.base)
+        }
         if not self._include_headings:
-            return dict.fromkeys(paths, NO_CONTEXT) | {(): NO_CONTEXT}
-        return contexts(paths, self._counter, self.max_tokens // 4)
+            return dict.fromkeys(paths, NO_CONTEXT)
+        return contexts(paths, self._measure.counter, self.max_tokens // 4)
+
+    def _prove(self, texts: Sequence[str], documents: Sequence[list[Span]], known: Contexts) -> None:
+        """Count the embedded text of every span whose length is not certain; halve what is too long."""
+        unproven = [
+            (text, found, span)
+            for text, found in zip(texts, documents, strict=True)
+            for span in found
+            if span.tokens is None
+        ]
+        while unproven:
+            counts = self._measure.counter.count(
+                [known[span.named].text + text[span.start : span.end] for text, _, span in unproven]
+            )
+            halves = []
+            for (text, found, span), tokens in zip(unproven, counts, strict=True):
+                span.tokens = tokens
+                if tokens > self.max_tokens and span.end - span.start > 1:
+                    parts = halved(text, span, known)
+                    position = found.index(span)
+                    found[position : position + 1] = parts
+                    halves += [(text, found, part) for part in parts]
+            unproven = halves
+
+
+def _max_tokens(config: corpus.Chunking, window: int | None) -> int:
+    if window is not None and window < SMALLEST_MAX_TOKENS:
+        raise ConfigurationError(
+            f"the embedder takes {window} tokens besides its prefix: a chunk needs {SMALLEST_MAX_TOKENS}"
+        )
+    if config.max_tokens is None:
+        return DEFAULT_MAX_TOKENS if window is None else window
+    if window is not None and config.max_tokens > window:
+        raise ConfigurationError(
+            f"chunking.max_tokens is {config.max_tokens}, but the embedder takes {window} tokens: the rest "
+            f"would not be embedded. Set it to {window} or less, or leave it out"
+        )
+    return config.max_tokens

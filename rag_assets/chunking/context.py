@@ -31,25 +31,31 @@ def contexts(
     One that is longer than ``limit`` tokens loses headings from the left, for the nearest say
     most; the last one left is cut at its end.
     """
-    found = {(): NO_CONTEXT}
-    wanted = [path for path in dict.fromkeys(paths) if path]
+    wanted = list(dict.fromkeys(paths))
     lines = [_line(path) for path in wanted]
+    found: dict[tuple[str, ...], Context] = {}
+    shorter: list[tuple[tuple[str, ...], list[str]]] = []
     for path, line, tokens in zip(wanted, lines, counter.count(lines), strict=True):
-        found[path] = Context(line, tokens) if tokens <= limit else _shortened(path, counter, limit)
+        found[path] = Context(line, tokens)
+        if tokens > limit:
+            shorter.append((path, _shorter_lines(path)))
+    counts = iter(counter.count([line for _, lines in shorter for line in lines]))
+    for path, lines in shorter:
+        # All counts are consumed, so that the next path's come next.
+        fitting = [Context(line, tokens) for line in lines if (tokens := next(counts)) <= limit]
+        found[path] = next(iter(fitting), NO_CONTEXT)
     return found
 
 
 def _line(path: tuple[str, ...]) -> str:
-    return " > ".join(path) + "\n\n"
+    return " > ".join(path) + "\n\n" if path else ""
 
 
-def _shortened(path: tuple[str, ...], counter: TokenCounter, limit: int) -> Context:
-    candidates = [_line(path[first:]) for first in range(1, len(path))]
+def _shorter_lines(path: tuple[str, ...]) -> list[str]:
+    """What may stand for a long path, longest first."""
+    lines = [_line(path[first:]) for first in range(1, len(path))]
     title = path[-1]
     while len(title) > 1:
         title = title[: len(title) * 3 // 4].rstrip()
-        candidates.append(_line((title,)))
-    for line, tokens in zip(candidates, counter.count(candidates), strict=True):
-        if tokens <= limit:
-            return Context(line, tokens)
-    return NO_CONTEXT
+        lines.append(_line((title,)))
+    return lines

@@ -15,13 +15,18 @@ from itertools import pairwise
 from rag_assets.chunking.tokens import TokenCounter
 
 # No tokenizer in use makes fewer tokens of real text, so such a part is too long without counting.
-_CHARACTERS_PER_TOKEN = 8
+CHARACTERS_PER_TOKEN = 8
 # Code, tables and HTML are cut at lines.
 _VERBATIM = re.compile(r"\s*(?:```|~~~|\||<)|(?: {4}|\t)")
 _LINE = re.compile(r"\n+(?=[^\n])")
+# Sentences end with a mark of their own (Latin, then Chinese and Japanese) and what closes with it.
+SENTENCE_END = (
+    "[.!?\N{HORIZONTAL ELLIPSIS}][\"'\N{RIGHT DOUBLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK})\\]*_`]*"
+)
+_WIDE_SENTENCE_END = "[\N{IDEOGRAPHIC FULL STOP}\N{FULLWIDTH EXCLAMATION MARK}\N{FULLWIDTH QUESTION MARK}]+"
 # Prose is cut after sentences and before the lines of a list, quotation or table.
 _SENTENCE = re.compile(
-    r"[.!?…][\"'”’)\]*_`]*[ \t\r\n]+(?=[^\sa-z])|[。！？]+(?=.)|\n+(?=[ \t]*(?:[-*+>|]|\d+[.)])[ \t])"
+    rf"{SENTENCE_END}[ \t\r\n]+(?=[^\sa-z])|{_WIDE_SENTENCE_END}(?=.)|\n+(?=[ \t]*(?:[-*+>|]|\d+[.)])[ \t])"
 )
 # For a part without any of those: the nearest of these to its middle.
 _MIDDLES = (_LINE, _SENTENCE, re.compile(r"[ \t\r\n]+(?=\S)"))
@@ -59,9 +64,9 @@ def cut_to_budget(blocks: Sequence[Part], counter: TokenCounter) -> None:
             for leaf in part.parts:
                 (short if _may_fit(leaf) else leaves).append(leaf)
         counts = counter.count([part.text[part.start : part.end] for part in short])
-        for part, part.tokens in zip(short, counts, strict=True):
-            if part.tokens > part.budget:
-                leaves.append(part)
+        for part, tokens in zip(short, counts, strict=True):
+            part.tokens = tokens
+        leaves += [part for part in short if part.tokens > part.budget]
         too_long = [part for part in leaves if part.end - part.start > 1]
 
 
@@ -76,7 +81,7 @@ def middle(text: str) -> int:
 
 
 def _may_fit(part: Part) -> bool:
-    return part.end - part.start <= _CHARACTERS_PER_TOKEN * part.budget
+    return part.end - part.start <= CHARACTERS_PER_TOKEN * part.budget
 
 
 def _parts(part: Part, offsets: Sequence[int]) -> list[Part]:

@@ -21,14 +21,14 @@ from rag_assets.store.objects import ObjectStore
 
 SCHEMA = pl.Schema(
     {
-        "key": pl.String,
-        "embedding_key": pl.List(pl.String),  # hash of the embedded text: context + text
-        "context": pl.List(pl.String),  # what the embedder sees before the text
-        "text": pl.List(pl.String),
-        "heading_path": pl.List(pl.List(pl.String)),
-        "start": pl.List(pl.Int64),
-        "end": pl.List(pl.Int64),
-        "tokens": pl.List(pl.Int32),
+        "key": pl.String(),
+        "embedding_key": pl.List(pl.String()),  # hash of the embedded text: context + text
+        "context": pl.List(pl.String()),  # what the embedder sees before the text
+        "text": pl.List(pl.String()),
+        "heading_path": pl.List(pl.List(pl.String())),
+        "start": pl.List(pl.Int64()),
+        "end": pl.List(pl.Int64()),
+        "tokens": pl.List(pl.Int32()),
     }
 )
 BATCH_CHARACTERS = 4_000_000
@@ -107,7 +107,9 @@ def _row(key: str, chunks: list[Chunk], include_headings: bool) -> dict[str, obj
     return {
         "key": key,
         "embedding_key": [digest(text) for text in embedded],
-        "context": [text[: len(text) - len(chunk.text)] for text, chunk in zip(embedded, chunks, strict=True)],
+        "context": [
+            text[: len(text) - len(chunk.text)] for text, chunk in zip(embedded, chunks, strict=True)
+        ],
         "text": [chunk.text for chunk in chunks],
         "heading_path": [list(chunk.heading_path) for chunk in chunks],
         "start": [chunk.start for chunk in chunks],

@@ -19,17 +19,22 @@ class EmbeddingFailed(DataError):
 
 
 class Embedder(Protocol):
-    """Texts → vectors.
+    """Texts → vectors."""
 
-    Attributes:
-        fingerprint: key of everything that determines a vector besides the text.
-        about: the same, readable.
-        window: tokens of content that a text may have; None means any number.
-    """
+    @property
+    def fingerprint(self) -> str:
+        """Key of everything that determines a vector besides the text."""
+        ...
 
-    fingerprint: str
-    about: Mapping[str, Any]
-    window: int | None
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What the fingerprint covers, readable."""
+        ...
+
+    @property
+    def window(self) -> int | None:
+        """Tokens of content that a text may have; None means any number."""
+        ...
 
     def counter(self) -> TokenCounter:
         """Counts tokens as this model sees them, without loading it."""

@@ -143,5 +143,7 @@ def _window_of(folder: Path) -> int:
             limits.append(found.get("max_seq_length") or found.get("model_max_length"))
     windows = [int(limit) for limit in limits if limit and limit < 1_000_000]
     if not windows:
-        raise ModelError(f"{folder.name}: neither config.json nor the tokenizer says how many tokens the model takes")
+        raise ModelError(
+            f"{folder.name}: neither config.json nor the tokenizer says how many tokens the model takes"
+        )
     return min(windows)

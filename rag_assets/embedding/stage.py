@@ -19,7 +19,9 @@ from rag_assets.errors import ModelError
 from rag_assets.store.content import ContentStore
 from rag_assets.store.objects import ObjectStore
 
-SCHEMA = pl.Schema({"key": pl.String, "vector": pl.List(pl.Float32), "tokens": pl.Int64, "reason": pl.String})
+SCHEMA = pl.Schema(
+    {"key": pl.String(), "vector": pl.List(pl.Float32()), "tokens": pl.Int64(), "reason": pl.String()}
+)
 PROBE = "A short sentence that every model can embed."
 
 
@@ -94,7 +96,10 @@ def _embed(embedder: Embedder, texts: pl.DataFrame) -> pl.DataFrame:
             return pl.concat([_embed(embedder, texts.head(half)), _embed(embedder, texts.slice(half))])
         _require_working(embedder)
         return texts.select(
-            "key", pl.lit(None, SCHEMA["vector"]).alias("vector"), "tokens", pl.lit(str(error)).alias("reason")
+            "key",
+            pl.lit(None, SCHEMA["vector"]).alias("vector"),
+            "tokens",
+            pl.lit(str(error)).alias("reason"),
         )
     return texts.select(
         "key",

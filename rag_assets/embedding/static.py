@@ -25,7 +25,7 @@ BATCH = 1024
 class StaticEmbedder:
     """Embeds with sentence-transformers' StaticEmbedding; loads the table at the first use."""
 
-    window = None
+    window: int | None = None
 
     def __init__(self, config: corpus.Embedder, files: ModelFiles) -> None:
         self._config = config
@@ -60,7 +60,7 @@ class StaticEmbedder:
     def _model(self) -> SentenceTransformer:
         from safetensors.numpy import load_file
         from sentence_transformers import SentenceTransformer
-        from sentence_transformers.models import StaticEmbedding
+        from sentence_transformers.sentence_transformer.modules import StaticEmbedding
         from tokenizers import Tokenizer
 
         tables = [table for table in load_file(self._files.weights).values() if table.ndim == 2]

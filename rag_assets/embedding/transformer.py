@@ -82,8 +82,8 @@ class TransformerEmbedder:
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
 
-        logging.disable_progress_bar()
-        logging.set_verbosity_error()
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         try:
             model = SentenceTransformer(
                 str(self._files.folder), model_kwargs={"dtype": getattr(torch, self._precision)}

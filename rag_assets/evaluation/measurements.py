@@ -17,7 +17,9 @@ VERSION = 1  # raise when the same hits would be measured differently
 class Measurements:
     """Evaluations of one corpus by Lance version, gold set and metrics."""
 
-    def __init__(self, objects: ObjectStore, corpus: str, gold_digest: str | None, metrics: Sequence[str]) -> None:
+    def __init__(
+        self, objects: ObjectStore, corpus: str, gold_digest: str | None, metrics: Sequence[str]
+    ) -> None:
         self._objects = objects
         self._root = f"corpora/{corpus}/measurements"
         self.key = fingerprint(

@@ -40,7 +40,9 @@ def rebuild(
 ) -> LanceTable:
     """A new table in the old one's place; earlier versions and their tags stay readable."""
     with translated(f"create the index of {name!r}"):
-        table = connect(objects).create_table(name, schema=schema, mode="overwrite")
+        connect(objects).create_table(name, schema=schema, mode="overwrite")
+        table = open_table(objects, name)
+        assert table is not None, "it was just created"
         _add(table, rows, documents, schema)
         return table
 
@@ -74,7 +76,9 @@ def update(
         return table
 
 
-def build_indexes(table: LanceTable, index: corpus.Index, *, text_changed: bool, trained_rows: int) -> dict[str, Any]:
+def build_indexes(
+    table: LanceTable, index: corpus.Index, *, text_changed: bool, trained_rows: int
+) -> dict[str, Any]:
     """Bring every index up to the table's rows.
 
     Args:
@@ -100,7 +104,9 @@ def build_indexes(table: LanceTable, index: corpus.Index, *, text_changed: bool,
             table.create_index("text", config=_text_config(FTS, index.text))
             table.create_index("heading_path", config=_text_config(FTS, index.text))
         total = table.count_rows()
-        wanted = index.vector.type == "ivf_sq" or (index.vector.type == "auto" and total >= index.vector.min_rows)
+        wanted = index.vector.type == "ivf_sq" or (
+            index.vector.type == "auto" and total >= index.vector.min_rows
+        )
         if not wanted:
             if "vector" in present:
                 table.drop_index("vector_idx")
@@ -110,7 +116,7 @@ def build_indexes(table: LanceTable, index: corpus.Index, *, text_changed: bool,
             trained_rows = total
         elif _segments(table) > MAX_SEGMENTS:
             table.to_lance().optimize.optimize_indices(num_indices_to_merge=1_000_000)
-            table.checkout_latest()
+            table.checkout_latest()  # type: ignore[no-untyped-call]
             table.optimize(cleanup_older_than=KEEP_HISTORY)
         kinds = {found.name: str(found.index_type) for found in table.list_indices()}
     return {"rows": total, "indexes": kinds, "trained_rows": trained_rows}

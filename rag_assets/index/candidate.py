@@ -85,7 +85,9 @@ class CandidateStore:
     def write(self, candidate: Candidate, changes: pl.DataFrame) -> None:
         """Record a complete candidate. ``changes``: document_id, change (added, changed, removed)."""
         self._objects.put(self._path(candidate.version, "parquet"), parquet_bytes(changes))
-        self._objects.put(self._path(candidate.version, "json"), json.dumps(asdict(candidate), indent=2).encode())
+        self._objects.put(
+            self._path(candidate.version, "json"), json.dumps(asdict(candidate), indent=2).encode()
+        )
 
     def read(self, version: int) -> Candidate:
         """The candidate of a Lance version. Raises ObjectNotFound."""

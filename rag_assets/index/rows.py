@@ -75,9 +75,7 @@ class RowSource:
     def _chunks_of(self, documents: pl.DataFrame, columns: tuple[str, ...] | None = None) -> pl.DataFrame:
         """One row per chunk, in document order."""
         stored = self.chunks.collect(documents["text_key"], columns)
-        joined = documents.join(
-            stored, left_on="text_key", right_on="key", how="left", maintain_order="left"
-        )
+        joined = documents.join(stored, left_on="text_key", right_on="key", how="left", maintain_order="left")
         lacking = joined.filter(pl.col("embedding_key").is_null())
         if lacking.height:
             raise VerificationFailed(
@@ -96,9 +94,7 @@ class RowSource:
                 f"{lacking.height} chunks have no embedding yet, e.g. of {lacking['document_id'][0]!r}; "
                 "materialize embeddings first"
             )
-        return chunks.join(
-            stored, left_on="embedding_key", right_on="key", how="left", maintain_order="left"
-        )
+        return chunks.join(stored, left_on="embedding_key", right_on="key", how="left", maintain_order="left")
 
 
 def _identified(rows: pl.DataFrame) -> pl.DataFrame:
@@ -109,7 +105,9 @@ def _identified(rows: pl.DataFrame) -> pl.DataFrame:
     )
     ids = [
         digest(document, key, str(occurrence))
-        for document, key, occurrence in order.select("document_id", "embedding_key", "occurrence").iter_rows()
+        for document, key, occurrence in order.select(
+            "document_id", "embedding_key", "occurrence"
+        ).iter_rows()
     ]
     return order.with_columns(pl.Series("chunk_id", ids, dtype=pl.String))
 

@@ -82,9 +82,8 @@ class PinnedIndex:
         if not text.strip():
             return []
         # Objects, not query syntax: a quote in a question is a quote.
-        match = BooleanQuery(
-            [(Occur.SHOULD, MatchQuery(text, "text")), (Occur.SHOULD, MatchQuery(text, "heading_path"))]
-        )
+        columns = ("text", "heading_path")
+        match = BooleanQuery([(Occur.SHOULD, MatchQuery(text, column)) for column in columns])  # type: ignore[call-arg]
         query = self._table.search(match, query_type="fts").limit(k).select([*COLUMNS, "_score"])
         return _hits(query, where, lambda row: float(row["_score"]))[:k]
 

@@ -28,7 +28,8 @@ class IndexUnavailable(StoreUnavailable):
 
 def connect(objects: ObjectStore) -> DBConnection:
     """A LanceDB connection of its own, with a bounded cache, to the store's tables."""
-    os.environ.setdefault("LANCE_LOG", "error")  # a warning per created table is no news to users
+    for variable in ("LANCE_LOG", "LANCEDB_LOG"):
+        os.environ.setdefault(variable, "error")  # a warning per created table is no news to users
     import lancedb
 
     session = lancedb.Session(index_cache_size_bytes=CACHE_BYTES, metadata_cache_size_bytes=CACHE_BYTES // 4)

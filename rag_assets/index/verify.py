@@ -46,9 +46,7 @@ def verify_all(table: LanceTable, demanded: Iterable[pl.DataFrame]) -> int:
     return wanted.height
 
 
-def verify_changed(
-    table: LanceTable, demanded: Iterable[pl.DataFrame], removed: pl.Series, rows: int
-) -> int:
+def verify_changed(table: LanceTable, demanded: Iterable[pl.DataFrame], removed: pl.Series, rows: int) -> int:
     """The changed documents have exactly the demanded chunks, the removed none, and the total fits.
 
     Args:
@@ -105,7 +103,10 @@ def approximate_recall(table: LanceTable) -> float | None:
                     row["chunk_id"]
                     for row in query.distance_type(distance).limit(RECALL_K).select(["chunk_id"]).to_list()
                 }
-                for query in (table.search(vector).bypass_vector_index(), table.search(vector).refine_factor(5))
+                for query in (
+                    table.search(vector).bypass_vector_index(),
+                    table.search(vector).refine_factor(5),
+                )
             )
             recalls.append(len(exact & approximate) / max(1, len(exact)))
     return float(np.mean(recalls))

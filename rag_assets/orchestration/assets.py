@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import dagster as dg
@@ -13,8 +13,7 @@ from rag_assets.errors import QuarantineExceeded
 from rag_assets.orchestration import metadata
 from rag_assets.orchestration.failures import RETRY, reported
 from rag_assets.orchestration.resources import ProgressFor, StoreResource
-from rag_assets.parsing.formats import FORMATS
-from rag_assets.parsing.parse import parser_fingerprint
+from rag_assets.parsing.parse import PARSERS, parser_fingerprint
 from rag_assets.parsing.stage import check_quarantine
 from rag_assets.publication.publish import explain_refusal
 from rag_assets.store.digest import fingerprint
@@ -31,20 +30,16 @@ class PublicationConfig(dg.Config):
 
 def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
     """All assets of a corpus, in one group named after it."""
-    shared: dict[str, Any] = {
-        "key_prefix": [corpus.name],
-        "group_name": corpus.name,
-        "owners": list(corpus.owners) or None,
-        "retry_policy": RETRY,
-    }
     # One writer at a time: the index is one table, and the log has one head.
     writer = f"{corpus.name}_writer"
 
-    @dg.asset(
-        **shared,
+    @_asset(
+        corpus,
         kinds={"python", "parquet"},
-        code_version=fingerprint({name: parser_fingerprint(name) for name in FORMATS})[:12],
-        check_specs=[_check("quarantine", "documents", corpus, "Share of documents that could not be parsed.")],
+        code_version=fingerprint({name: parser_fingerprint(name) for name in PARSERS})[:12],
+        check_specs=[
+            _check("quarantine", "documents", corpus, "Share of documents that could not be parsed.")
+        ],
         pool=writer,
         description=f"{corpus.description or corpus.name}: what the sources hold now, parsed to Markdown.",
     )
@@ -66,8 +61,8 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
             check_results=[_result("quarantine", problem, metadata.quarantined(rows))],
         )
 
-    @dg.asset(
-        **shared,
+    @_asset(
+        corpus,
         kinds={"python", "parquet", "polars"},
         code_version=fingerprint(corpus.chunking.model_dump(mode="json"))[:12],
         deps=[documents],
@@ -85,8 +80,8 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
                 data_version=_version(snapshot.digest, pipeline.chunker.fingerprint),
             )
 
-    @dg.asset(
-        **shared,
+    @_asset(
+        corpus,
         kinds={"python", "parquet", "huggingface"},
         code_version=fingerprint(corpus.embedder.model_dump(mode="json"))[:12],
         deps=[chunks],
@@ -107,13 +102,18 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
                 ),
             )
 
-    @dg.asset(
-        **shared,
+    @_asset(
+        corpus,
         kinds={"lancedb"},
         code_version=fingerprint(corpus.index.model_dump(mode="json"))[:12],
         deps=[embeddings],
         check_specs=[
-            _check("exact_content", "index", corpus, "The version holds exactly the chunks that its snapshot demands.")
+            _check(
+                "exact_content",
+                "index",
+                corpus,
+                "The version holds exactly the chunks that its snapshot demands.",
+            )
         ],
         pool=writer,
         description="A candidate: a new version of the LanceDB table, built on what is published. No reader sees it.",
@@ -132,12 +132,16 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
             check_results=[_result("exact_content", None, {"rows": candidate.chunks})],
         )
 
-    @dg.asset(
-        **shared,
+    @_asset(
+        corpus,
         kinds={"python", "parquet"},
-        code_version=fingerprint({"e": corpus.evaluation.model_dump(mode="json"), "g": corpus.gate.model_dump(mode="json")})[:12],
+        code_version=fingerprint(
+            {"e": corpus.evaluation.model_dump(mode="json"), "g": corpus.gate.model_dump(mode="json")}
+        )[:12],
         deps=[index],
-        check_specs=[_check("gate", "evaluation", corpus, "The rules of the corpus file, on exactly this version.")],
+        check_specs=[
+            _check("gate", "evaluation", corpus, "The rules of the corpus file, on exactly this version.")
+        ],
         description="The gold questions asked of the candidate, compared with what is published.",
     )
     def evaluation(
@@ -153,8 +157,8 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
                 check_results=[_result("gate", refusal, metadata.gate(report))],
             )
 
-    @dg.asset(
-        **shared,
+    @_asset(
+        corpus,
         kinds={"lancedb"},
         code_version="1",
         deps=[evaluation],
@@ -177,6 +181,18 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
         )
 
     return [documents, chunks, embeddings, index, evaluation, publication]
+
+
+def _asset(corpus: Corpus, **settings: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """``dg.asset`` with what all assets of a corpus share."""
+    decorator: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
+        key_prefix=[corpus.name],
+        group_name=corpus.name,
+        owners=list(corpus.owners) or None,
+        retry_policy=RETRY,
+        **settings,
+    )
+    return decorator
 
 
 def _check(name: str, asset: str, corpus: Corpus, description: str) -> dg.AssetCheckSpec:

@@ -9,9 +9,7 @@ import dagster as dg
 
 from rag_assets.errors import RagAssetsError
 
-RETRY = dg.RetryPolicy(
-    max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
-)
+RETRY = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 """For what the error family calls retryable; everything else fails at once."""
 
 

@@ -26,12 +26,16 @@ Facts = dict[str, Any]
 
 def documents(snapshot: Snapshot, counts: DocumentCounts, rows: pl.DataFrame) -> Facts:
     """Counts of the snapshot and of what changed, with a preview."""
-    preview = rows.filter(pl.col("status") == OK).select("document_id", "title", "format", "bytes").head(PREVIEW)
+    preview = (
+        rows.filter(pl.col("status") == OK).select("document_id", "title", "format", "bytes").head(PREVIEW)
+    )
     return {
         "dagster/row_count": snapshot.documents,
         "snapshot": snapshot.number,
         "quarantined": snapshot.quarantined,
-        **_counts(counts, "listed", "new", "changed", "moved", "deleted", "unchanged", "read", "parsed", "reused"),
+        **_counts(
+            counts, "listed", "new", "changed", "moved", "deleted", "unchanged", "read", "parsed", "reused"
+        ),
         "bytes_read": counts.bytes_read,
         "preview": _table(preview),
     }
@@ -58,7 +62,9 @@ def chunks(pipeline: Pipeline, snapshot: Snapshot, counts: ChunkCounts) -> Facts
         "snapshot": snapshot.number,
     }
     if counts.chunks:
-        facts |= _chunk_preview(pipeline, snapshot) | {"tokens_per_chunk": round(counts.tokens / counts.chunks, 1)}
+        facts |= _chunk_preview(pipeline, snapshot) | {
+            "tokens_per_chunk": round(counts.tokens / counts.chunks, 1)
+        }
     return facts
 
 
@@ -108,7 +114,11 @@ def evaluation(pipeline: Pipeline, report: Report, path: str) -> Facts:
         "questions": report.questions,
         "lance_version": report.subject.lance_version,
         "compared_with": report.compared_with or 0,
-        **{f"{row.metric} {row.mode}": row.value for row in report.metrics if row.tag is None and row.mode == "hybrid"},
+        **{
+            f"{row.metric} {row.mode}": row.value
+            for row in report.metrics
+            if row.tag is None and row.mode == "hybrid"
+        },
     }
     if report.questions:
         facts["metrics"] = _table(

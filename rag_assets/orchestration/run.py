@@ -15,9 +15,9 @@ import dagster as dg
 from rag_assets.corpus import Corpus
 from rag_assets.orchestration.assets import BY_TAG, corpus_assets
 from rag_assets.orchestration.resources import StoreResource
+from rag_assets.pipeline.progress import Progress
 from rag_assets.pipeline.runs import RunRecords, summary
 from rag_assets.store.objects import ObjectStore
-from rag_assets.terminal import progress_bars
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,16 @@ class RunOutcome:
     refused: bool
 
 
-def run_corpus(corpus: Corpus, store: str, *, reason: str, quiet: bool) -> RunOutcome:
+def run_corpus(corpus: Corpus, store: str, *, reason: str, progress: Progress) -> RunOutcome:
     """Materialize all assets of a corpus.
 
     Args:
         corpus: the corpus file.
         store: store URL.
         reason: why, for the publication log.
-        quiet: show no progress.
+        progress: told how far each stage has come.
     """
-    with _instance() as instance, progress_bars(quiet=quiet) as progress:
+    with _instance() as instance:
         result = dg.materialize(
             corpus_assets(corpus),
             instance=instance,

@@ -12,6 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from rag_assets.parsing.document import JSON, ParsedDocument, Unparseable
+from rag_assets.parsing.equations import with_equations_as_text
 from rag_assets.parsing.to_markdown import to_markdown
 
 MAX_UNPACKED = 1_000_000_000  # bytes of all members; a ZIP bomb claims, or truthfully has, more
@@ -40,7 +41,9 @@ def parse(data: bytes) -> ParsedDocument:
 
     _check_archive(data)
     properties = _core_properties(data)
-    html = mammoth.convert_to_html(io.BytesIO(data), style_map=STYLES, convert_image=_no_image).value
+    html = mammoth.convert_to_html(
+        io.BytesIO(with_equations_as_text(data)), style_map=STYLES, convert_image=_no_image
+    ).value
     tree = LexborHTMLParser(html)
     plain = tree.body.text(separator="\n", strip=True) if tree.body else ""
     heading = tree.css_first("h1, h2, h3")

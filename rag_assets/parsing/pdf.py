@@ -23,6 +23,8 @@ HEADING_SCALE = 1.15  # times the body's letter size
 HEADING_WORDS = 14
 PARAGRAPH_GAP = 1.6  # distance of two lines in letter sizes from which a paragraph ends
 HYPHENS = ("-", "\xad", "\x02", "\ufffe", "\u2010")
+# pdfium joins lines that end in a hyphen and marks the place; before a capital it was a real one.
+MARKED_HYPHEN = re.compile("(?<=\\w)[\x02\ufffe](?=[^\\W_a-z])")
 INVISIBLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 PDF_DATE = re.compile(r"(?:D:)?(\d{4})(\d{2})?(\d{2})?(\d{2})?(\d{2})?(\d{2})?")
 
@@ -127,7 +129,7 @@ def _joined(lines: list[str], prefix: str) -> str:
             text = text[:-1] + line
         else:
             text += (" " if prefix else "\n") + line
-    text = INVISIBLE.sub("", text)
+    text = INVISIBLE.sub("", MARKED_HYPHEN.sub("-", text))
     return f"{prefix} {text}" if prefix else text
 
 

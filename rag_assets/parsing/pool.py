@@ -64,7 +64,8 @@ class ParserPool:
             process.stop()
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
-            self._threads = None
+        for process in self._started:
+            process.close()
 
     def parse(self, items: Iterable[Item]) -> Iterator[Result]:
         """Outcome of each item, as they get ready; the order may differ from the input's.

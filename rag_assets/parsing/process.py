@@ -14,6 +14,7 @@ from rag_assets.parsing.document import Rejection
 from rag_assets.parsing.worker import READY, Outcome
 
 START_SECONDS = 120.0  # a loaded machine may take long; a worker that cannot start ends at once
+EXIT_SECONDS = 5.0  # for a process that closed its pipe to end, so that its exit code is known
 
 
 class WorkerFailed(Exception):
@@ -47,22 +48,29 @@ class ParserProcess:
         try:
             connection.send((batch, timeout_seconds, memory_mb))
             if not connection.poll(timeout_seconds):
-                self._kill()
+                self._discard()
                 raise WorkerFailed(
                     Rejection("timeout", f"Parsing took longer than the allowed {timeout_seconds:g} seconds.")
                 )
             outcomes: list[Outcome] = connection.recv()
         except (EOFError, OSError) as error:
-            code = self._kill()
+            code = self._discard(EXIT_SECONDS)
             raise WorkerFailed(
                 Rejection("crashed", f"The parser process died ({_how(code)}) over this document.")
             ) from error
         return outcomes
 
     def stop(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process whatever it does, for good; may be called while another thread runs a batch."""
         self._stopped = True
-        self._kill()
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def close(self) -> None:
+        """Kill the process and free what belonged to it."""
+        self.stop()
+        self._discard()
 
     def _start(self) -> Connection:
         if self._stopped:
@@ -86,6 +94,8 @@ class ParserProcess:
                 env=environment,
             )
             theirs.close()
+            if self._stopped:  # between the check above and the start
+                self._process.kill()
             self._connection = ours
             self._expect_ready(ours, complaints)
         return ours
@@ -96,15 +106,15 @@ class ParserProcess:
                 return
         except (EOFError, OSError):
             pass
-        self._kill()
+        self._discard()
         complaints.seek(0)
         last_words = complaints.read().decode("utf-8", "replace").strip()[-2000:]
         raise ConfigurationError(
             f"a parser process of {sys.executable} did not start; its last words: {last_words or 'none'}"
         )
 
-    def _kill(self) -> int | None:
-        """Kill and forget the process; its exit code if it had ended by itself."""
+    def _discard(self, patience_seconds: float = 0.0) -> int | None:
+        """Kill and forget the process; its exit code if it ended by itself within so many seconds."""
         process, connection = self._process, self._connection
         self._process = self._connection = None
         if connection is not None:
@@ -112,12 +122,11 @@ class ParserProcess:
         if process is None:
             return None
         try:
-            code = process.wait(0.5) if connection is not None else process.poll()
+            return process.wait(patience_seconds)
         except subprocess.TimeoutExpired:
-            code = None
-        process.kill()
-        process.wait()
-        return code
+            process.kill()
+            process.wait()
+            return None
 
 
 def _how(code: int | None) -> str:

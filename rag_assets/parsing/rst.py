@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 DIRECTIVE = re.compile(r"\.\.[ \t]+(?:\|[^|\n]+\|[ \t]+)?([A-Za-z0-9][\w.:+-]*?)[ \t]?::(?:\s|$)")
 ROLE = re.compile(r":([A-Za-z0-9][\w.:+-]*):`|`:([A-Za-z0-9][\w.:+-]*):")
 ROLE_TARGET = re.compile(r"\s*<[^<>]*>$")
+CODE_BLOCK = re.compile(r'<pre class="code ([\w+#.-]+) literal-block"><code>')
 SETTINGS = {
     "_disable_config": True,
     "embed_stylesheet": False,
@@ -46,10 +47,13 @@ def parse(data: bytes) -> ParsedDocument:
     metadata = _docinfo(tree)
     for info in list(tree.findall(nodes.docinfo)):
         info.parent.remove(info)
+    for literal in tree.findall(nodes.literal):
+        literal["classes"] = ["code"]  # written as <code>, not as <span>
     heading = tree.next_node(nodes.title)
     title = " ".join(heading.astext().split()) if heading is not None else ""
     html = core.publish_from_doctree(tree, writer="html5", settings_overrides=SETTINGS).decode()
     body = html[html.index("<body") : html.rindex("</body>")]
+    body = CODE_BLOCK.sub(r'<pre><code class="language-\1">', body)
     return ParsedDocument(to_markdown(body, tree.astext()), title, metadata)
 
 

@@ -32,14 +32,14 @@ from rag_assets.store.snapshots import SCHEMA as SNAPSHOT_SCHEMA
 
 SCHEMA = pl.Schema(
     {
-        "key": pl.String,
-        "text_key": pl.String,
-        "text": pl.String,
-        "title": pl.String,
-        "metadata": pl.String,
-        "reason": pl.String,  # null when parsed
-        "detail": pl.String,
-        "limits": pl.String,  # limits under which it was rejected: others may let it pass
+        "key": pl.String(),
+        "text_key": pl.String(),
+        "text": pl.String(),
+        "title": pl.String(),
+        "metadata": pl.String(),
+        "reason": pl.String(),  # null when parsed
+        "detail": pl.String(),
+        "limits": pl.String(),  # limits under which it was rejected: others may let it pass
     }
 )
 BATCH_DOCUMENTS = 1024

@@ -1,7 +1,7 @@
 """HTML → Markdown, shared by every format that is read by way of HTML.
 
-Headings, lists, tables and fenced code are kept, tables without padding (it would cost tokens). Links become their text, images vanish:
-addresses and pixels are noise to an embedder.
+Headings, lists, tables and fenced code are kept, tables without padding (it would cost
+tokens). Links become their text, images vanish: addresses and pixels are noise to an embedder.
 """
 
 from __future__ import annotations

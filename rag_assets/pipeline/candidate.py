@@ -59,9 +59,7 @@ def build_candidate(
         table = build.rebuild(objects, name, pipeline.rows, come, schema)
         trained, text_changed = 0, True
     progress("candidate", 1, 4)
-    facts = build.build_indexes(
-        table, pipeline.corpus.index, text_changed=text_changed, trained_rows=trained
-    )
+    facts = build.build_indexes(table, pipeline.corpus.index, text_changed=text_changed, trained_rows=trained)
     progress("candidate", 2, 4)
     tag = f"{CANDIDATE_PREFIX}{uuid.uuid4().hex}"
     facts |= _recall(table, pipeline)

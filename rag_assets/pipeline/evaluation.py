@@ -110,7 +110,9 @@ def _published(
 def _problems(corpus: Corpus, candidate: Candidate) -> list[str]:
     recall, least = candidate.facts.get("vector_recall@10"), corpus.index.vector.min_recall
     if recall is not None and recall < least:
-        return [f"recall@10 of the vector index against exact search is {recall:.3f}; at least {least:.3f} is required"]
+        return [
+            f"recall@10 of the vector index against exact search is {recall:.3f}; at least {least:.3f} is required"
+        ]
     return []
 
 

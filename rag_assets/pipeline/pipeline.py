@@ -147,7 +147,9 @@ class Pipeline:
             self.embedder,
             (
                 frame.select(
-                    key="embedding_key", text=pl.col("context") + pl.col("text"), tokens=pl.col("tokens").cast(pl.Int64)
+                    key="embedding_key",
+                    text=pl.col("context") + pl.col("text"),
+                    tokens=pl.col("tokens").cast(pl.Int64),
                 )
                 for frame in self._chunk_frames(documents, ("embedding_key", "context", "text", "tokens"))
             ),
@@ -183,7 +185,9 @@ class Pipeline:
             candidate, state = latest, "reused"
         else:
             candidate, state = build_candidate(self, snapshot, spec, head, self._progress), "built"
-        self._record("candidate", {"state": state, "version": candidate.version, "rows": candidate.chunks}, started)
+        self._record(
+            "candidate", {"state": state, "version": candidate.version, "rows": candidate.chunks}, started
+        )
         return candidate, state
 
     def latest_candidate(self) -> Candidate:
@@ -253,7 +257,9 @@ class Pipeline:
 
     def _texts(self, documents: pl.DataFrame, keys: pl.Series) -> Iterator[pl.DataFrame]:
         """(key, text) of parsed documents by text key."""
-        wanted = documents.filter(pl.col("text_key").is_in(keys.implode())).unique("text_key", maintain_order=True)
+        wanted = documents.filter(pl.col("text_key").is_in(keys.implode())).unique(
+            "text_key", maintain_order=True
+        )
         for (format,), part in wanted.group_by(["format"], maintain_order=True):
             store = document_store(self.objects, str(format))
             for batch in part.iter_slices(SLICE):

@@ -23,7 +23,13 @@ from rag_assets.store.snapshots import SnapshotStore
 
 
 def publish(
-    objects: ObjectStore, corpus: models.Corpus, candidate: Candidate, report_path: str, *, reason: str, by: str
+    objects: ObjectStore,
+    corpus: models.Corpus,
+    candidate: Candidate,
+    report_path: str,
+    *,
+    reason: str,
+    by: str,
 ) -> Publication:
     """Make a candidate what readers see.
 
@@ -164,7 +170,9 @@ def _passed_report(
     verdict = decide(rules, questions, baseline, report.verdict.problems)
     if not verdict.passed or not report.verdict.passed:
         failed = verdict if not verdict.passed else report.verdict
-        raise GateRefused(f"{corpus.name}: the gate refused version {candidate.version}\n{explain_refusal(failed)}")
+        raise GateRefused(
+            f"{corpus.name}: the gate refused version {candidate.version}\n{explain_refusal(failed)}"
+        )
     return report
 
 
@@ -174,5 +182,7 @@ def _verify_unchanged(objects: ObjectStore, name: str, candidate: Candidate) -> 
         raise VerificationFailed(f"{name}: the tag {candidate.tag} is not at version {candidate.version}")
     rows = table.count_rows()
     if rows != candidate.chunks:
-        raise VerificationFailed(f"{name}: version {candidate.version} has {rows} rows, not {candidate.chunks}")
+        raise VerificationFailed(
+            f"{name}: version {candidate.version} has {rows} rows, not {candidate.chunks}"
+        )
     verify_indexes(table)

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from lancedb.table import LanceTable
 
 
-def open_published(corpus: str, store: str | None = None, *, poll_seconds: float | None = None) -> PublishedIndex:
+def open_published(
+    corpus: str, store: str | None = None, *, poll_seconds: float | None = None
+) -> PublishedIndex:
     """Open the published version of a corpus.
 
     Args:
@@ -96,7 +98,9 @@ class PublishedIndex:
         log = PublicationLog(self._objects, self._corpus)
         publication = log.head()
         if publication is None:
-            raise NotPublished(f"{self._corpus}: nothing is published in {self._objects.url} yet; run it first")
+            raise NotPublished(
+                f"{self._corpus}: nothing is published in {self._objects.url} yet; run it first"
+            )
         table = open_table(self._objects, self._corpus, at=publication.tag)
         assert table is not None, "a publication implies a table"
         embedder = self._embedder_of(read_metadata(table.schema))

@@ -27,7 +27,9 @@ def retain(objects: ObjectStore, corpus: models.Corpus) -> list[int]:
     if table is None:
         return dropped
     with translated("clean up old versions"):
-        protected = {int(tag["version"]) for name, tag in table.tags.list().items() if name.startswith("pub-")}
+        protected = {
+            int(tag["version"]) for name, tag in table.tags.list().items() if name.startswith("pub-")
+        }
         for name, tag in table.tags.list().items():
             # A candidate's own tag is not needed once it is published, nor once a newer one was built.
             if name.startswith(CANDIDATE_PREFIX) and (

@@ -52,13 +52,13 @@ class FolderSource:
         listed_ns = time.time_ns()
         outside: list[str] = []
         try:
-            top = os.stat(self._root)
+            top = Path(self._root).stat()
             for path, status in self._walk("", self._root, frozenset({(top.st_dev, top.st_ino)}), outside):
                 yield self._object(path, status, listed_ns)
         except OSError as error:
             raise SourceUnavailable(
-                f"could not list the folder {self._root}: {error.strerror}: {error.filename!r}. Nothing is taken from "
-                "an incomplete listing, because what is absent from it would be deleted from the index."
+                f"could not list the folder {self._root}: {error.strerror}: {error.filename!r}. Nothing is taken "
+                "from an incomplete listing, because what is absent from it would be deleted from the index."
             ) from error
         if outside:
             _log.warning(
@@ -71,7 +71,7 @@ class FolderSource:
     def read(self, item: SourceObject | str) -> bytes:
         """The file's bytes. Raises SourceObjectVanished, SourceObjectUnreadable."""
         uri = uri_of(item)
-        path = os.path.join(self._root, os.fsdecode(unquote_to_bytes(uri)))
+        path = f"{self._root}/{os.fsdecode(unquote_to_bytes(uri))}"
         if not self._contains(os.path.realpath(path)):
             raise SourceObjectUnreadable(f"{uri}: lies outside the folder {self._root}")
         try:

@@ -82,7 +82,7 @@ class ContentStore:
         assert self._keys is not None
         if not self._keys and not self._indexed:
             self._objects.put(f"{self._root}/about.json", json.dumps(self._about, indent=2).encode())
-        rows = rows.select(self.schema.names()).cast(self.schema)  # type: ignore[arg-type]
+        rows = rows.select(self.schema.names()).cast(self.schema)
         data = parquet_bytes(rows)
         shard = digest(*rows[KEY])
         self._objects.put(self._shard_path(shard), data)
@@ -112,7 +112,9 @@ class ContentStore:
                 return
             self._forget()
             wanted = pl.concat(vanished).select(KEY)
-        raise ObjectNotFound(f"{self._objects.uri(self._root)}: shards kept vanishing after {attempt + 1} attempts")
+        raise ObjectNotFound(
+            f"{self._objects.uri(self._root)}: shards kept vanishing after {attempt + 1} attempts"
+        )
 
     def collect(self, keys: pl.Series, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """All rows of ``get`` as one frame."""
@@ -233,7 +235,7 @@ class ContentStore:
         if self._indexed:
             alive = pl.DataFrame({"shard": self._indexed})
             for (bucket,), part in wanted.group_by(_bucket_of(pl.col(KEY))):
-                hit = self._bucket(int(bucket)).join(part, on=KEY, how="semi")  # type: ignore[call-overload]
+                hit = self._bucket(int(bucket)).join(part, on=KEY, how="semi")
                 found.append(hit.join(alive, on="shard", how="semi"))
         return pl.concat(found).unique(KEY, keep="any")
 
@@ -252,7 +254,10 @@ class ContentStore:
         assert self._keys is not None
         alive = pl.DataFrame({"shard": self._indexed}, schema={"shard": pl.String})
         recent = pl.concat(
-            [pl.DataFrame({KEY: keys}).with_columns(shard=pl.lit(shard)) for shard, keys in self._keys.items()]
+            [
+                pl.DataFrame({KEY: keys}).with_columns(shard=pl.lit(shard))
+                for shard, keys in self._keys.items()
+            ]
         ).with_columns(bucket=_bucket_of(pl.col(KEY)))
         old, names = self._buckets, []
         for bucket in range(INDEX_BUCKETS):
@@ -264,7 +269,9 @@ class ContentStore:
             self._objects.put(f"{self._root}/index/{name}.parquet", parquet_bytes(entries))
             names.append(name)
         shards = sorted([*self._indexed, *self._keys])
-        self._objects.put(f"{self._root}/index.json", json.dumps({"shards": shards, "buckets": names}).encode())
+        self._objects.put(
+            f"{self._root}/index.json", json.dumps({"shards": shards, "buckets": names}).encode()
+        )
         self._objects.delete(f"{self._root}/index/{name}.parquet" for name in old if name not in names)
         self._forget()
 

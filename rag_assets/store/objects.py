@@ -30,7 +30,7 @@ from obstore.store import LocalStore, S3Store
 from rag_assets.errors import ConfigurationError, StoreUnavailable
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig
+    from obstore.store import ClientConfig, RetryConfig, S3Config
 
 # A dead server is reported after about 2 s of retries, a silent one after the connect timeout's.
 _RETRY: RetryConfig = {
@@ -54,7 +54,7 @@ class ObjectNotFound(StoreUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One listed object; ``path`` is relative to the store, ``size`` in bytes, ``modified`` with time zone."""
+    """One listed object: path relative to the store, size in bytes, time of change with time zone."""
 
     path: str
     size: int
@@ -99,9 +99,7 @@ class ObjectStore:
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigurationError(
-                f"store {text!r}: the folder cannot be made: {error.strerror}"
-            ) from error
+            raise ConfigurationError(f"store {text!r}: cannot make the folder: {error.strerror}") from error
         return cls(str(root), LocalStore(root))
 
     @property
@@ -170,17 +168,10 @@ class ObjectStore:
         """Flush a local folder's files and directories to disk; object stores are durable at once."""
         if not self.is_local:
             return
-        for folder, _, names in os.walk(Path(self.url) / prefix):
-            for path in [*(os.path.join(folder, name) for name in names), folder]:
-                with self._translated("sync", path):
-                    try:
-                        descriptor = os.open(path, os.O_RDONLY)
-                    except FileNotFoundError:
-                        continue
-                    try:
-                        os.fsync(descriptor)
-                    finally:
-                        os.close(descriptor)
+        with self._translated("sync", prefix):
+            for folder, _, names in os.walk(Path(self.url) / prefix):
+                for path in [*(f"{folder}/{name}" for name in names), folder]:
+                    _flush(path)
 
     def _delete(self, path: str) -> None:
         with self._translated("delete", path):
@@ -198,9 +189,7 @@ class ObjectStore:
             attempt = f"could not {verb} {self.uri(path)}"
             if _no_bucket(error):
                 # Not ObjectNotFound: a bucket that is missing must never look like an empty store.
-                raise StoreUnavailable(
-                    f"{attempt}: there is no such bucket; create it or correct the URL"
-                ) from error
+                raise StoreUnavailable(f"{attempt}: no such bucket; create it or correct the URL") from error
             if isinstance(error, NotFoundError | FileNotFoundError):
                 raise ObjectNotFound(f"{self.uri(path)}: no such object") from error
             if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
@@ -208,23 +197,31 @@ class ObjectStore:
             raise StoreUnavailable(f"{attempt}: {_reason(error)}") from error
 
 
+def _flush(path: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return  # deleted meanwhile
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _open_s3(url: str) -> S3Store:
     if not _S3_URL.fullmatch(url):
         raise ConfigurationError(f"store {url!r}: allowed is s3://bucket/prefix, without '?' and '#'")
     options = s3_options()
+    config: S3Config = {"region": options["aws_region"]}
+    if "aws_endpoint_url" in options:
+        config["endpoint"] = options["aws_endpoint_url"]
     client: ClientConfig = {
         "timeout": timedelta(seconds=60),
         "connect_timeout": timedelta(seconds=5),
         "allow_http": "allow_http" in options,
     }
     try:
-        return S3Store.from_url(
-            url,
-            region=options["aws_region"],
-            client_options=client,
-            retry_config=_RETRY,
-            **({"endpoint": options["aws_endpoint_url"]} if "aws_endpoint_url" in options else {}),
-        )
+        return S3Store.from_url(url, config=config, client_options=client, retry_config=_RETRY)
     except BaseError as error:
         raise ConfigurationError(f"store {url!r}: {_reason(error)}") from error
 

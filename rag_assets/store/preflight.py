@@ -67,7 +67,7 @@ def _check_second_create(objects: ObjectStore, path: str) -> None:
         raise _unsafe(
             objects,
             "to create one object twice, each time on condition that there is none",
-            f"the first attempt was {_told(won[0])}, the second was {_told(won[1])}, and the first content was {kept}",
+            f"the first was {_told(won[0])}, the second was {_told(won[1])}, the first content was {kept}",
         )
 
 
@@ -81,7 +81,7 @@ def _check_racing_creates(objects: ObjectStore, path: str) -> None:
         raise _unsafe(
             objects,
             f"to create one object from {WRITERS} threads at once, each on condition that there is none",
-            f"{len(winners)} of them were told that they created it, and it holds what {found.decode()} wrote",
+            f"{len(winners)} were told that they created it, and it holds what {found.decode()} wrote",
         )
 
 
@@ -124,7 +124,9 @@ def _unsafe(objects: ObjectStore, attempted: str, found: str) -> UnsafeStore:
         f"the store {_place(objects)} is not safe to publish to.\n"
         f"  Attempted: {attempted}.\n"
         f"  Found: {found}.\n"
-        "  At stake: LanceDB commits and publications rest on this. Concurrent commits would overwrite each other "
-        "without an error, so that published rows disappear, and two publishers would both be told that they won.\n"
-        f"  What to do: point RAG_STORE to a server that honours conditional puts (If-None-Match): {_SAFE_SERVERS}."
+        "  At stake: LanceDB commits and publications rest on this. Concurrent commits would overwrite each\n"
+        "    other without an error, so that published rows disappear, and two publishers would both be told\n"
+        "    that they won.\n"
+        "  What to do: point RAG_STORE to a server that honours conditional puts (If-None-Match):\n"
+        f"    {_SAFE_SERVERS}."
     )

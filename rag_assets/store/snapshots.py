@@ -31,21 +31,21 @@ QUARANTINED = "quarantined"
 
 SCHEMA = pl.Schema(
     {
-        "document_id": pl.String,
-        "source": pl.String,  # prefix of the source that lists it
-        "uri": pl.String,
-        "version": pl.String,  # source version: mtime and size, or etag
-        "format": pl.String,
-        "parser": pl.String,  # fingerprint of the parser that read it
-        "bytes": pl.Int64,
+        "document_id": pl.String(),
+        "source": pl.String(),  # prefix of the source that lists it
+        "uri": pl.String(),
+        "version": pl.String(),  # source version: mtime and size, or etag
+        "format": pl.String(),
+        "parser": pl.String(),  # fingerprint of the parser that read it
+        "bytes": pl.Int64(),
         "modified": pl.Datetime("us", "UTC"),
-        "content_key": pl.String,  # hash of the raw bytes; null when they were never read
-        "text_key": pl.String,  # hash of the parsed text; null when quarantined
-        "title": pl.String,
-        "metadata": pl.String,  # JSON
-        "status": pl.String,
-        "reason": pl.String,
-        "detail": pl.String,
+        "content_key": pl.String(),  # hash of the raw bytes; null when they were never read
+        "text_key": pl.String(),  # hash of the parsed text; null when quarantined
+        "title": pl.String(),
+        "metadata": pl.String(),  # JSON
+        "status": pl.String(),
+        "reason": pl.String(),
+        "detail": pl.String(),
     }
 )
 VISIBLE = ("document_id", "uri", "text_key", "title", "metadata", "status", "reason")
@@ -145,7 +145,7 @@ class SnapshotStore:
         if upserts.is_empty() and removed.is_empty() and dict(parent.facts) == dict(facts):
             return parent
         buckets = _bucket_count(len(parent.buckets), parent.documents + parent.quarantined + upserts.height)
-        upserts = upserts.select(SCHEMA.names()).cast(SCHEMA)  # type: ignore[arg-type]
+        upserts = upserts.select(SCHEMA.names()).cast(SCHEMA)
         names: list[str] = []
         if buckets == len(parent.buckets):
             touched = _slots(pl.concat([upserts["document_id"], removed.cast(pl.String)])) % buckets
@@ -197,12 +197,18 @@ class SnapshotStore:
     ) -> pl.DataFrame:
         empty = pl.DataFrame(schema={name: SCHEMA[name] for name in columns})
         return pl.concat(
-            [empty, *[read_parquet(self._objects, f"{self._root}/buckets/{name}.parquet", columns) for name in names]]
+            [
+                empty,
+                *[
+                    read_parquet(self._objects, f"{self._root}/buckets/{name}.parquet", columns)
+                    for name in names
+                ],
+            ]
         )
 
 
 def _bucket_count(current: int, rows: int) -> int:
-    """A power of two near rows / ROWS_PER_BUCKET; kept while it is within a factor, since a change rewrites all."""
+    """A power of two near rows / ROWS_PER_BUCKET; kept while it is near, since a change rewrites all."""
     if current and current * ROWS_PER_BUCKET / 8 <= rows <= current * ROWS_PER_BUCKET * 2:
         return current
     buckets = 1
@@ -213,5 +219,7 @@ def _bucket_count(current: int, rows: int) -> int:
 
 def _slots(ids: pl.Series) -> pl.Series:
     return pl.Series(
-        "slot", [int.from_bytes(blake3(name.encode()).digest(length=4), "big") for name in ids], dtype=pl.Int64
+        "slot",
+        [int.from_bytes(blake3(name.encode()).digest(length=4), "big") for name in ids],
+        dtype=pl.Int64,
     )

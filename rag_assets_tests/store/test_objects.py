@@ -114,7 +114,9 @@ def test_sync_accepts_folders_that_do_not_exist(objects: ObjectStore) -> None:
     objects.sync("missing")
 
 
-@pytest.mark.parametrize("url", ["gs://bucket/x", "file:///tmp/x", "s3://", "s3:///x", "s3://bucket/x?y=1", " "])
+@pytest.mark.parametrize(
+    "url", ["gs://bucket/x", "file:///tmp/x", "s3://", "s3:///x", "s3://bucket/x?y=1", " "]
+)
 def test_an_unknown_url_is_refused_with_what_is_allowed(url: str) -> None:
     with pytest.raises(ConfigurationError, match="s3://bucket/prefix"):
         ObjectStore.open(url)

@@ -1,0 +1,199 @@
+"""The parser pool: limits hold, the guilty document alone is rejected, memory stays bounded."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rag_assets.corpus import Parsing
+from rag_assets.errors import ConfigurationError
+from rag_assets.parsing.document import ParsedDocument, Rejection
+from rag_assets.parsing.formats import EXTENSIONS
+from rag_assets.parsing.pool import BATCH_DOCUMENTS, Item, ParserPool
+from rag_assets_tests.parsing import samples
+
+FAULTY = "rag_assets_tests.parsing.faulty:parse"
+LIMITS = Parsing(timeout_seconds=2, memory_mb=256, max_bytes=5_000_000, workers=2)
+
+
+def faulty_outcomes(*orders: str, format: str = "markdown") -> dict[str, ParsedDocument | Rejection]:
+    items = [(str(number), format, order.encode()) for number, order in enumerate(orders)]
+    with ParserPool(LIMITS, FAULTY) as pool:
+        results = list(pool.parse(items))
+    assert len(results) == len(items)
+    return dict(results)
+
+
+@pytest.mark.parametrize(
+    ("order", "reason", "sentence"),
+    [
+        ("hang", "timeout", "Parsing took longer than the allowed 2 seconds."),
+        ("eat memory", "memory", "Parsing needs more than the allowed 256 MiB of memory."),
+        ("crash", "crashed", "The parser process died (signal 6) over this document."),
+        ("exit", "crashed", "The parser process died (exit code 3) over this document."),
+        ("reject", "corrupt", "Ordered to be rejected."),
+    ],
+)
+def test_a_misbehaving_document_is_rejected_and_its_batch_is_not(
+    order: str, reason: str, sentence: str
+) -> None:
+    outcomes = faulty_outcomes(*["fine"] * 5, order, *["fine"] * 5)
+    assert outcomes.pop("5") == Rejection(reason, sentence)  # type: ignore[arg-type]
+    assert all(isinstance(outcome, ParsedDocument) for outcome in outcomes.values())
+    assert len(outcomes) == 10
+
+
+def test_several_misbehaving_documents_cost_only_themselves() -> None:
+    outcomes = faulty_outcomes("fine", "crash", "hang", "fine", "exit", "eat memory", "fine", format="pdf")
+    rejected = {key: outcome.reason for key, outcome in outcomes.items() if isinstance(outcome, Rejection)}
+    assert rejected == {"1": "crashed", "2": "timeout", "4": "crashed", "5": "memory"}
+
+
+def test_a_document_above_the_size_limit_is_not_parsed() -> None:
+    config = LIMITS.model_copy(update={"max_bytes": 10})
+    items = [("small", "text", b"123456789"), ("large", "text", b"12345678901")]
+    with ParserPool(config) as pool:
+        outcomes = dict(pool.parse(items))
+    assert isinstance(outcomes["small"], ParsedDocument)
+    assert outcomes["large"] == Rejection("oversized", "The file has 11 bytes; 10 are allowed.")
+
+
+def test_both_workers_share_the_documents() -> None:
+    outcomes = faulty_outcomes(*["fine"] * 40, format="pdf")
+    processes = {
+        outcome.metadata["process"] for outcome in outcomes.values() if isinstance(outcome, ParsedDocument)
+    }
+    assert len(processes) == 2
+    assert os.getpid() not in processes
+
+
+def test_input_is_read_only_a_few_batches_ahead() -> None:
+    pulled = 0
+
+    def items() -> Iterator[Item]:
+        nonlocal pulled
+        for number in range(BATCH_DOCUMENTS * 100):
+            pulled += 1
+            yield str(number), "markdown", b"fine"
+
+    with ParserPool(LIMITS, FAULTY) as pool:
+        results = pool.parse(items())
+        next(results)
+        assert pulled <= BATCH_DOCUMENTS * (2 * LIMITS.workers + 2)
+        assert len(list(results)) == BATCH_DOCUMENTS * 100 - 1
+
+
+def test_a_pool_serves_one_input_after_another_and_leaves_no_process() -> None:
+    with ParserPool(LIMITS, FAULTY) as pool:
+        first, second = (dict(pool.parse([(key, "pdf", b"fine")])) for key in ("a", "b"))
+    processes = {
+        outcome.metadata["process"]
+        for outcome in [*first.values(), *second.values()]
+        if isinstance(outcome, ParsedDocument)
+    }
+    for process in processes:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(str(process)), 0)
+
+
+def test_leaving_early_does_not_wait_for_a_hanging_document() -> None:
+    patient = LIMITS.model_copy(update={"timeout_seconds": 600})
+    with ParserPool(patient, FAULTY) as pool:
+        results = pool.parse([("a", "pdf", b"fine"), ("b", "pdf", b"hang")])
+        assert next(results)[0] == "a"
+        start = time.monotonic()
+    assert time.monotonic() - start < 10
+
+
+def test_workers_that_cannot_start_are_an_error_and_not_a_quarantine() -> None:
+    with (
+        ParserPool(LIMITS, "rag_assets_tests.parsing.missing:parse") as pool,
+        pytest.raises(ConfigurationError, match=r"(?s)did not start.*ModuleNotFoundError"),
+    ):
+        list(pool.parse([("a", "pdf", b"x")]))
+
+
+def test_a_few_small_texts_are_parsed_without_starting_a_process() -> None:
+    with ParserPool(LIMITS) as pool:
+        start = time.monotonic()
+        results = list(pool.parse([(str(n), "markdown", b"# Title\n\ntext") for n in range(8)]))
+        assert time.monotonic() - start < 1
+        assert not pool._started
+    assert [document.title for _, document in results if isinstance(document, ParsedDocument)] == [
+        "Title"
+    ] * 8
+
+
+def test_no_items_are_no_results() -> None:
+    with ParserPool(LIMITS) as pool:
+        assert list(pool.parse([])) == []
+
+
+def test_every_format_goes_through_the_workers() -> None:
+    files = {
+        "markdown": b"# Apple\n",
+        "html": b"<h1>Apple</h1>",
+        "rst": b"Apple\n=====\n",
+        "text": b"Apple",
+        "pdf": samples.pdf((12, "Apple")),
+        "docx": samples.docx(samples.paragraph("Apple")),
+        "odt": b"Apple",
+    }
+    with ParserPool(LIMITS) as pool:
+        outcomes = dict(pool.parse([(format, format, data) for format, data in files.items()]))
+    unsupported = outcomes.pop("odt")
+    assert isinstance(unsupported, Rejection)
+    assert unsupported.reason == "unsupported"
+    for outcome in outcomes.values():
+        assert isinstance(outcome, ParsedDocument)
+        assert "Apple" in outcome.text
+
+
+HEADS = [
+    b"",
+    b"%PDF-1.4\n",
+    b"PK\x03\x04",
+    b"---\n",
+    b"<html>",
+    b".. a::\n",
+    samples.pdf((12, "x"))[:300],
+    samples.docx(samples.paragraph("x"))[:400],
+]
+
+
+@pytest.fixture(scope="module")
+def shared_pool() -> Iterator[ParserPool]:
+    with ParserPool(LIMITS) as pool:
+        yield pool
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    files=st.lists(
+        st.tuples(
+            st.sampled_from(sorted({*EXTENSIONS.values()})),
+            st.sampled_from(HEADS),
+            st.one_of(st.binary(max_size=400), st.text(max_size=200).map(str.encode)),
+        ),
+        max_size=20,
+    )
+)
+def test_any_bytes_are_either_parsed_or_rejected(
+    shared_pool: ParserPool, files: list[tuple[str, bytes, bytes]]
+) -> None:
+    items = [(str(number), format, head + rest) for number, (format, head, rest) in enumerate(files)]
+    outcomes = list(shared_pool.parse([("good", "pdf", samples.pdf((12, "Apple"))), *items]))
+    assert sorted(key for key, _ in outcomes) == sorted(["good", *(key for key, _, _ in items)])
+    for key, outcome in outcomes:
+        if isinstance(outcome, ParsedDocument):
+            assert outcome.text.strip()
+            outcome.text.encode("utf-8")
+        else:
+            assert key != "good"
+            assert outcome.reason != "crashed"
+            assert outcome.detail.endswith(".")
