@@ -32,7 +32,7 @@ def similarity(found: str, expected: str) -> float:
 
 
 def documents(shared_data: Path) -> list[Path]:
-    """The files to parse: everything but licences, origins and expected texts."""
+    """The files to parse: all that have an extension; expected texts are Markdown files like others."""
     folder = shared_data / "documents" / "mixed-formats"
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import pyromark
 
@@ -63,7 +64,8 @@ def _sections(text: str) -> list[Section]:
     section: Section | None = None
     title: list[str] | None = None
     level = depth = start = 0
-    for event, where in pyromark.events_with_range(text):
+    events: Iterable[tuple[Any, Any]] = pyromark.events_with_range(text)
+    for event, where in events:
         if type(event) is not dict:
             if title is not None:
                 title.append(" ")

@@ -29,7 +29,7 @@ def overlap(
     for text, spans in zip(texts, documents, strict=True):
         for before, span in pairwise(spans):
             if span.continues:
-                start = max(before.start, span.start - CHARACTERS_PER_TOKEN * limit)
+                start = max(before.start + 1, span.start - CHARACTERS_PER_TOKEN * limit)
                 tails.append((text, span, list(_WORD.finditer(text, start, span.start))))
     counts = iter(counter.count([word.group() for _, _, words in tails for word in words]))
     for text, span, words in tails:

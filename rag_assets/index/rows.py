@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DOCUMENTS = 512  # documents per batch
+DOCUMENT_COLUMNS = ("document_id", "uri", "text_key", "title", "metadata")
 _TYPES: Mapping[str, pl.DataType] = {
     "string": pl.String(),
     "integer": pl.Int64(),
@@ -67,7 +68,7 @@ class RowSource:
     def batches(self, documents: pl.DataFrame, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """The table's rows for the documents (columns of ``snapshots.SCHEMA``), one batch per 512 documents."""
         for batch in documents.iter_slices(DOCUMENTS):
-            rows = self._vectors_of(self._chunks_of(batch), ("vector", "reason"))
+            rows = self._vectors_of(self._chunks_of(batch.select(DOCUMENT_COLUMNS)), ("vector", "reason"))
             rows = _identified(rows.filter(pl.col("reason").is_null()))
             if rows.height:
                 yield from _to_arrow(rows.with_columns(_filters(rows, self.index)), schema)

@@ -1,6 +1,5 @@
 """Parsing: bytes → Markdown text + title + metadata, or a rejection that says why.
 
 ``formats`` (which parser) → ``pool`` (limits, parallel) → ``parse`` (pure) → one module per
-format. Knows nothing of sources, chunks or storage; untrusted bytes are only ever parsed in a
-process that can be killed, except for a few tiny text files.
+format. Untrusted bytes are only ever parsed in a process that can be killed.
 """

@@ -1,9 +1,10 @@
 """HTML → Markdown of its main content.
 
-A page that says where its content is (``main``, one ``article``) is taken at its word. Any other
-page goes through trafilatura, which tells content from boilerplate statistically, and is trusted
-only if it keeps enough of the words, tables, code blocks and headings; otherwise the whole
-body is taken. Boilerplate in the index is a nuisance, lost content is a defect.
+A page that says where its content is (``main``, or one ``article`` with most of the words) is
+taken at its word. Any other page goes through trafilatura, which tells content from boilerplate
+statistically, and is trusted only if it keeps enough of the words and all tables, code blocks
+and headings; otherwise the whole body is taken. Boilerplate in the index is a nuisance, lost
+content is a defect.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9_:.-]+)""", re.IGNORECASE)
 NEVER_CONTENT = "script, style, template, noscript, iframe, svg, object, canvas, nav, dialog, [hidden]"
-LANDMARKS = ("main", "[role=main]", "article")
 STRUCTURE = ("table", "pre", "h1, h2, h3")
 META_NAMES = {
     "author": "author",
@@ -35,7 +35,7 @@ META_NAMES = {
     "last-modified": "modified",
 }
 MIN_WORDS = 200  # a shorter page is taken whole: its statistics say nothing
-MIN_MAIN_SHARE = 0.6  # share of the body's words that an extraction without landmarks must keep
+MIN_MAIN_SHARE = 0.6  # share of the body's words that anything but ``main`` must keep
 
 
 def parse(data: bytes) -> ParsedDocument:
@@ -53,7 +53,7 @@ def parse(data: bytes) -> ParsedDocument:
     body = tree.body
     if body is None or not body.text().strip():
         raise Unparseable("empty", "The page has no text outside scripts, styles and navigation.")
-    main = _landmark(tree)
+    main = _landmark(tree, body)
     if main is None:
         main = _extracted(body) if _words(body) >= MIN_WORDS else None
     main = main or body
@@ -93,12 +93,15 @@ def _metadata(tree: LexborHTMLParser) -> dict[str, JSON]:
     return found
 
 
-def _landmark(tree: LexborHTMLParser) -> LexborNode | None:
-    for selector in LANDMARKS:
+def _landmark(tree: LexborHTMLParser, body: LexborNode) -> LexborNode | None:
+    for selector in ("main", "[role=main]"):
         nodes = tree.css(selector)
         if len(nodes) == 1 and nodes[0].text().strip():
             return nodes[0]
-    return None
+    articles = tree.css("article")
+    if len(articles) == 1 and _words(articles[0]) >= MIN_MAIN_SHARE * _words(body):
+        return articles[0]
+    return None  # an article that is a small part may be a mere teaser
 
 
 def _extracted(body: LexborNode) -> LexborNode | None:

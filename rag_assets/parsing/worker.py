@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -29,6 +30,7 @@ def main(descriptor: int, function: str) -> None:
     parse: Parse = getattr(importlib.import_module(module), name)
     with Connection(descriptor) as connection:
         connection.send(READY)
+        _be_silent()
         while True:
             try:
                 batch, timeout_seconds, memory_mb = connection.recv()
@@ -37,6 +39,12 @@ def main(descriptor: int, function: str) -> None:
             _end_myself_after(timeout_seconds + ORPHAN_GRACE)
             connection.send([_limited(parse, data, format, memory_mb) for format, data in batch])
             _end_myself_after(0)
+
+
+def _be_silent() -> None:
+    """Until here stderr told the parent why a start failed; from here on libraries would only fill it."""
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stderr.fileno())
 
 
 def outcome(parse: Parse, data: bytes, format: str) -> Outcome:

@@ -17,12 +17,11 @@ from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from rag_assets.errors import SourceObjectUnreadable, SourceObjectVanished, SourceUnavailable
-from rag_assets.sources.globs import VERSION_CONTROL, Globs
+from rag_assets.sources.globs import Globs
 from rag_assets.sources.source import SourceObject, dated_version, uri_of
 
 _log = logging.getLogger(__name__)
-_GONE = (errno.ENOENT, errno.ENOTDIR)
-_LOOP = (*_GONE, errno.ELOOP)
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 class FolderSource:
@@ -52,24 +51,19 @@ class FolderSource:
         listed_ns = time.time_ns()
         outside: list[str] = []
         try:
-            top = Path(self._root).stat()
-            for path, status in self._walk("", self._root, frozenset({(top.st_dev, top.st_ino)}), outside):
+            for path, status in self._walk(outside):
                 yield self._object(path, status, listed_ns)
         except OSError as error:
             raise SourceUnavailable(
-                f"could not list the folder {self._root}: {error.strerror}: {error.filename!r}. Nothing is taken "
-                "from an incomplete listing, because what is absent from it would be deleted from the index."
+                f"could not list the folder {self._root}: {error.strerror}: {error.filename!r}. An incomplete "
+                "listing is not used, because what is absent from it would be deleted from the index."
             ) from error
         if outside:
-            _log.warning(
-                "%d links in %s lead out of it and are not followed: %s",
-                len(outside),
-                self._root,
-                outside[:5],
-            )
+            message = "%d links in %s lead out of it and are not followed: %s"
+            _log.warning(message, len(outside), self._root, ", ".join(outside[:5]))
 
     def read(self, item: SourceObject | str) -> bytes:
-        """The file's bytes. Raises SourceObjectVanished, SourceObjectUnreadable."""
+        """The file's bytes. Raises SourceObjectVanished, SourceObjectUnreadable, SourceUnavailable."""
         uri = uri_of(item)
         path = f"{self._root}/{os.fsdecode(unquote_to_bytes(uri))}"
         if not self._contains(os.path.realpath(path)):
@@ -78,63 +72,50 @@ class FolderSource:
             # Without O_NONBLOCK, opening a pipe that took the file's place would wait for ever.
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             with open(descriptor, "rb") as file:
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise SourceObjectVanished(f"{uri}: is no longer a regular file in {self._root}")
-                return file.read()
-        except OSError as error:
-            if error.errno in _LOOP:
-                raise SourceObjectVanished(f"{uri}: is no longer in the folder {self._root}") from error
+                if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    return file.read()
+        except PermissionError as error:
             raise SourceObjectUnreadable(f"{uri}: could not be read: {error.strerror}") from error
-
-    def _walk(
-        self, relative: str, folder: str, above: frozenset[tuple[int, int]], outside: MutableSequence[str]
-    ) -> Iterator[tuple[str, os.stat_result]]:
-        """(relative path, status) of every file taken; ``above`` are the folders on the way down."""
-        try:
-            with os.scandir(folder) as listing:
-                entries = [*listing]
         except OSError as error:
-            if error.errno in _GONE and relative:
-                return  # removed during the walk: its documents are gone
-            raise
-        for entry in entries:
-            path = f"{relative}{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                if self._globs.enters(path):
-                    yield from self._enter(path, entry, above, outside)
-                continue
-            linked = entry.is_symlink()
-            if not linked and (entry.name in VERSION_CONTROL or not self._globs.takes(path)):
-                continue
-            if linked and not self._contains(os.path.realpath(entry.path)):
-                outside.append(path)
-                continue
-            try:
-                status = entry.stat()
-            except OSError as error:
-                if error.errno in _LOOP:
-                    continue  # a dangling link, or removed during the walk
-                raise
-            if stat.S_ISREG(status.st_mode):
-                if not linked or self._globs.takes(path):
-                    yield path, status
-            elif linked and stat.S_ISDIR(status.st_mode) and self._globs.enters(path):
-                yield from self._enter(path, entry, above, outside)
+            if error.errno not in _GONE or not Path(self._root).is_dir():
+                raise SourceUnavailable(f"could not read {uri} in {self._root}: {error.strerror}") from error
+        raise SourceObjectVanished(f"{uri}: is no longer a file in the folder {self._root}")
 
-    def _enter(
-        self,
-        path: str,
-        entry: os.DirEntry[str],
-        above: frozenset[tuple[int, int]],
-        outside: MutableSequence[str],
-    ) -> Iterator[tuple[str, os.stat_result]]:
-        try:
-            status = entry.stat()
-        except FileNotFoundError:
-            return
-        identity = (status.st_dev, status.st_ino)
-        if identity not in above:  # else a link back to a folder on the way down
-            yield from self._walk(f"{path}/", entry.path, above | {identity}, outside)
+    def _walk(self, outside: MutableSequence[str]) -> Iterator[tuple[str, os.stat_result]]:
+        """(relative path, status) of every file taken. Links that lead out are put into ``outside``."""
+        # Folders to list, each with the identities (device, inode) of those above it: a link back to
+        # one of these is a cycle.
+        pending: list[tuple[str, str, frozenset[tuple[int, int]]]] = [("", self._root, frozenset())]
+        while pending:
+            relative, folder, above = pending.pop()
+            try:
+                status = Path(folder).stat()
+                with os.scandir(folder) as listing:
+                    entries = [*listing]
+            except OSError as error:
+                if relative and error.errno in _GONE:
+                    continue  # removed during the walk: its documents are gone
+                raise
+            identity = (status.st_dev, status.st_ino)
+            if identity in above:
+                continue
+            for entry in entries:
+                path = f"{relative}{entry.name}"
+                takes, enters = self._globs.takes(path), self._globs.enters(path)
+                if not (takes or enters):
+                    continue
+                if entry.is_symlink() and not self._contains(os.path.realpath(entry.path)):
+                    outside.append(path)
+                    continue
+                try:
+                    if entry.is_dir():
+                        if enters:
+                            pending.append((f"{path}/", entry.path, above | {identity}))
+                    elif takes and stat.S_ISREG((status := entry.stat()).st_mode):
+                        yield path, status
+                except OSError as error:
+                    if error.errno not in _GONE:  # else a dangling link, or removed during the walk
+                        raise
 
     def _contains(self, real: str) -> bool:
         return real == self._root or real.startswith(self._root.rstrip("/") + "/")

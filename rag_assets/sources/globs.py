@@ -23,12 +23,16 @@ class Globs:
 
     def takes(self, path: str) -> bool:
         """True if the file at ``path`` (relative, with slashes) is a document."""
-        if self._exclude is not None and self._exclude.match_file(path):
+        if _name(path) in VERSION_CONTROL or (self._exclude is not None and self._exclude.match_file(path)):
             return False
         return self._include.match_file(path)
 
     def enters(self, folder: str) -> bool:
         """False if nothing below ``folder`` (relative, without trailing slash) can be taken."""
-        if folder.rsplit("/", 1)[-1] in VERSION_CONTROL:
+        if _name(folder) in VERSION_CONTROL:
             return False
         return self._exclude is None or not self._exclude.match_file(f"{folder}/")
+
+
+def _name(path: str) -> str:
+    return path.rsplit("/", 1)[-1]

@@ -124,9 +124,9 @@ def _unsafe(objects: ObjectStore, attempted: str, found: str) -> UnsafeStore:
         f"the store {_place(objects)} is not safe to publish to.\n"
         f"  Attempted: {attempted}.\n"
         f"  Found: {found}.\n"
-        "  At stake: LanceDB commits and publications rest on this. Concurrent commits would overwrite each\n"
-        "    other without an error, so that published rows disappear, and two publishers would both be told\n"
-        "    that they won.\n"
+        "  At stake: LanceDB commits and publications rest on this. Concurrent commits would overwrite\n"
+        "    each other without an error, so that published rows disappear, and two publishers would both\n"
+        "    be told that they won.\n"
         "  What to do: point RAG_STORE to a server that honours conditional puts (If-None-Match):\n"
         f"    {_SAFE_SERVERS}."
     )

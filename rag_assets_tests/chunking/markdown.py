@@ -9,12 +9,18 @@ _WORDS = st.sampled_from(
     "[link](a/b.md) 🙂 internationalization Привет мир! ___ #hash\u00a0tied".split(" ")
 )
 _SENTENCES = st.lists(_WORDS, min_size=1, max_size=40).map(" ".join)
-_LONG_WORDS = st.builds(lambda part, times: part * times, st.sampled_from(["ab", "x1Z/", "漢"]), st.integers(1, 400))
-_CODE = st.lists(_SENTENCES, max_size=12).map(lambda lines: "\n".join(["```py", "# not a heading", *lines, "```"]))
+_LONG_WORDS = st.builds(
+    lambda part, times: part * times, st.sampled_from(["ab", "x1Z/", "漢"]), st.integers(1, 400)
+)
+_CODE = st.lists(_SENTENCES, max_size=12).map(
+    lambda lines: "\n".join(["```py", "# not a heading", *lines, "```"])
+)
 _TABLES = st.lists(_SENTENCES, max_size=8).map(
     lambda rows: "\n".join(["| a | b |", "|---|---|", *(f"| {row} | 1 |" for row in rows)])
 )
-_LISTS = st.lists(_SENTENCES, min_size=1, max_size=10).map(lambda items: "\n".join(f"- {item}" for item in items))
+_LISTS = st.lists(_SENTENCES, min_size=1, max_size=10).map(
+    lambda items: "\n".join(f"- {item}" for item in items)
+)
 _QUOTES = _SENTENCES.map(lambda text: f"> {text}\n> # quoted heading")
 _ATX = st.builds(lambda level, title: f"{'#' * level} {title}", st.integers(1, 6), _SENTENCES)
 _SETEXT = st.builds(lambda title, line: f"{title}\n{line}", _WORDS, st.sampled_from(["===", "---"]))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -26,7 +28,7 @@ class Doubtful:
     def __init__(self, inner: TokenCounter) -> None:
         self._inner = inner
 
-    def count(self, texts: list[str]) -> list[int]:
+    def count(self, texts: Sequence[str]) -> list[int]:
         counts = self._inner.count(texts)
         return [count + text.count("\n") // 2 for count, text in zip(counts, texts, strict=True)]
 
@@ -136,10 +138,8 @@ def test_the_fingerprint_follows_what_chunks_depend_on(minilm: TokenizerCounter)
     assert len(set(different)) == len(different)
 
 
-def test_real_documents_keep_every_promise(minilm: TokenizerCounter, shared_data: object) -> None:
-    from pathlib import Path
-
-    folder = Path(str(shared_data)) / "retrieval" / "chunking-spans" / "corpora"
+def test_real_documents_keep_every_promise(minilm: TokenizerCounter, shared_data: Path) -> None:
+    folder = shared_data / "retrieval" / "chunking-spans" / "corpora"
     texts = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.md"))]
     for overlap in (0, 30):
         chunker = Chunker(Chunking(overlap_tokens=overlap), minilm, 254)

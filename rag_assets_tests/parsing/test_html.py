@@ -69,3 +69,10 @@ def test_a_page_of_scripts_alone_is_empty() -> None:
     with pytest.raises(Unparseable) as caught:
         html("<html><body><script>let x = 1</script><nav>menu</nav></body></html>")
     assert caught.value.reason == "empty"
+
+
+def test_a_small_article_does_not_hide_the_rest_of_the_page() -> None:
+    rest = "".join(f"<p>Line {n} of the page.</p>" for n in range(20))
+    text = html(f"<body><article>Teaser</article><div>{rest}</div></body>").text
+    assert "Teaser" in text
+    assert all(f"Line {n} of" in text for n in range(20))

@@ -1,0 +1,101 @@
+"""The report as one HTML file: no script, no network, light and dark, on screen and on paper.
+
+``Report`` + the evaluation → Jinja template with inlined style sheet and SVG charts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from pydantic import JsonValue
+
+from rag_assets.evaluation import plots
+from rag_assets.evaluation.report import DECIDING_METRIC, HEADLINE_MODE, Report
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+CARDS = ("recall@5", "recall@10", "ndcg@10", "mrr")
+LISTED_CHANGES = 8
+
+
+def render_page(report: Report, questions: pl.DataFrame) -> str:
+    """The whole page as HTML. Everything that came from documents or questions is escaped."""
+    from markupsafe import Markup
+
+    charts: dict[str, tuple[Markup, ...]] = {}
+    if report.metrics:
+        charts["modes"] = _both_widths(lambda width: plots.modes_svg(report, width))
+        charts["ranks"] = _both_widths(lambda width: plots.ranks_svg(questions, width))
+    if report.changes:
+        charts["changes"] = _both_widths(lambda width: plots.changes_svg(report, width))
+    return _template().render(
+        report=report,
+        charts=charts,
+        cards=[(row, report.difference(row.metric)) for name in CARDS if (row := report.metric(name))],
+        compared=plots.COMPARED,
+        modes=plots.LABELS,
+        headline_mode=HEADLINE_MODE,
+        deciding=DECIDING_METRIC,
+        gained=[change for change in report.changes if change.candidate > change.published][:LISTED_CHANGES],
+        lost=[change for change in report.changes if change.candidate < change.published][:LISTED_CHANGES],
+        facts=list(_facts(report.index)),
+        css=Markup(_read("report.css")),
+    )
+
+
+def _both_widths(draw: Any) -> tuple[Any, ...]:
+    from markupsafe import Markup
+
+    return tuple(Markup(draw(width)) for width in (plots.WIDE, plots.NARROW))
+
+
+def _read(name: str) -> str:
+    return (files("rag_assets.evaluation") / "templates" / name).read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"fixed": _fixed, "signed": _signed, "count": _count, "metric": plots.title_of}
+    return environment.from_string(_read("report.html.jinja"))
+
+
+def _fixed(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _signed(value: float | None, digits: int = 3) -> str:
+    """With a sign, a true minus, and no sign on what rounds to zero."""
+    if value is None:
+        return "–"
+    text = f"{value:+.{digits}f}"
+    return text[1:] if not text.strip("+-0.") else text.replace("-", "−")
+
+
+def _count(value: int) -> str:
+    return f"{value:,}"
+
+
+def _facts(index: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Facts as flat pairs of text; nested groups get their group's name before their own."""
+    for name, value in index.items():
+        label = f"{prefix}{name.replace('_', ' ')}"
+        if isinstance(value, Mapping):
+            yield from _facts(value, f"{label}: ")
+        elif isinstance(value, bool):
+            yield label, "yes" if value else "no"
+        elif isinstance(value, int):
+            yield label, _count(value)
+        elif isinstance(value, float):
+            yield label, f"{value:.4g}"
+        elif isinstance(value, list):
+            yield label, ", ".join(str(item) for item in value) or "none"
+        else:
+            yield label, "none" if value is None else str(value)

@@ -1,0 +1,224 @@
+"""The charts of a report, as static SVG for the page and as PNG for the Dagster UI.
+
+Report → Vega-Lite (Altair) → SVG by vl-convert: no browser, no network, no script. Colours are
+named roles: on the page each becomes a CSS variable, so that one SVG serves light and dark.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from rag_assets.evaluation.report import DECIDING_METRIC, Report
+
+if TYPE_CHECKING:
+    import altair as alt
+
+COLOURS = {
+    "ink": "#1b2733",
+    "muted": "#5c6b7a",
+    "line": "#dde3e9",
+    "vector": "#4a7ebb",
+    "text": "#c8862a",
+    "hybrid": "#0e7c6b",
+    "better": "#0d7d6d",
+    "worse": "#b5443f",
+}
+"""Light values by role; the page's style sheet gives each as ``--<role>`` for light and dark."""
+LABELS = {"vector": "Vector", "text": "Full text", "hybrid": "Hybrid"}
+COMPARED = ("recall@1", "recall@3", "recall@5", "recall@10", "ndcg@10", "mrr")
+RANK_BINS = ("1", "2", "3", "4–5", "6–10", "11–100", "not found")
+WIDE, NARROW = 600, 250
+"""Widths of the plotting area in pixels, for a screen and for a telephone."""
+
+
+def title_of(metric: str) -> str:
+    """A metric's name as people write it: ``ndcg@10`` → ``nDCG@10``."""
+    kind, at, k = metric.partition("@")
+    names = {"recall": "Recall", "success": "Success", "ndcg": "nDCG", "mrr": "MRR"}
+    return f"{names[kind]}{at}{k}"
+
+
+def modes_svg(report: Report, width: int = WIDE) -> str:
+    """Means with confidence intervals, search modes side by side."""
+    return _svg(_modes(report, width))
+
+
+def ranks_svg(questions: pl.DataFrame, width: int = WIDE) -> str:
+    """Share of questions by the rank of their first relevant result, per mode."""
+    import altair as alt
+
+    rows = rank_shares(questions)
+    order = [LABELS[mode] for mode in LABELS]
+    chart = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_bar(cornerRadiusTopLeft=2, cornerRadiusTopRight=2)
+        .encode(
+            x=alt.X("bin:N", sort=list(RANK_BINS), title="rank of the first relevant result", axis=_bare_axis()),
+            xOffset=alt.XOffset("mode:N", sort=order),
+            y=alt.Y("share:Q", title=None, axis=alt.Axis(format="%", tickCount=4)),
+            color=_mode_colour(order),
+        )
+        .properties(width=width, height=190)
+    )
+    return _svg(_styled(chart))
+
+
+def changes_svg(report: Report, width: int = WIDE) -> str:
+    """Every changed question as one bar, from the largest gain to the largest loss."""
+    import altair as alt
+
+    deltas = sorted((change.candidate - change.published for change in report.changes), reverse=True)
+    rows = [
+        {"place": place, "delta": delta, "side": "better" if delta > 0 else "worse"}
+        for place, delta in enumerate(deltas)
+    ]
+    size = max(2, min(18, width // max(1, len(rows)) - 2))
+    chart = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_bar(size=size, cornerRadiusEnd=2)
+        .encode(
+            x=alt.X("place:Q", axis=None, scale=alt.Scale(domain=[-1, max(len(rows), 12)])),
+            y=alt.Y(
+                "delta:Q",
+                title=f"change of {title_of(DECIDING_METRIC)}",
+                axis=alt.Axis(format="+.1f", tickCount=5),
+            ),
+            color=alt.Color(
+                "side:N",
+                legend=None,
+                scale=alt.Scale(domain=["better", "worse"], range=[COLOURS["better"], COLOURS["worse"]]),
+            ),
+        )
+        .properties(width=width, height=150)
+    )
+    zero = (
+        alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color=COLOURS["muted"], strokeWidth=1).encode(y="zero:Q")
+    )
+    return _svg(_styled(chart + zero))
+
+
+def headline_png(report: Report) -> bytes:
+    """The chart of search modes on white, for places that show pictures."""
+    import vl_convert
+
+    chart = _modes(report, WIDE).properties(background="white", padding=16)
+    return bytes(vl_convert.vegalite_to_png(chart.to_dict(), scale=2))
+
+
+def rank_shares(questions: pl.DataFrame) -> list[dict[str, Any]]:
+    """Share of questions per mode and rank bin, zeros included."""
+    rank = pl.col("first_rank")
+    place = (
+        pl.when(rank.is_null())
+        .then(pl.lit(6))
+        .when(rank <= 3)
+        .then(rank - 1)
+        .when(rank <= 5)
+        .then(pl.lit(3))
+        .when(rank <= 10)
+        .then(pl.lit(4))
+        .otherwise(pl.lit(5))
+    )
+    counts = questions.group_by("mode", place.alias("place")).len()
+    totals = dict(questions.group_by("mode").len().iter_rows())
+    found = {(mode, place): count for mode, place, count in counts.iter_rows()}
+    return [
+        {"mode": label, "bin": name, "share": found.get((mode, place), 0) / totals[mode]}
+        for mode, label in LABELS.items()
+        if mode in totals
+        for place, name in enumerate(RANK_BINS)
+    ]
+
+
+def _modes(report: Report, width: int) -> alt.LayerChart:
+    import altair as alt
+
+    rows = [
+        {
+            "metric": title_of(name),
+            "mode": LABELS[mode],
+            "value": row.value,
+            "low": row.low,
+            "high": row.high,
+        }
+        for name in COMPARED
+        for mode in LABELS
+        if (row := next((r for r in report.metrics if (r.metric, r.mode, r.tag) == (name, mode, None)), None))
+    ]
+    order = list(LABELS.values())
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        y=alt.Y(
+            "metric:N",
+            sort=[title_of(name) for name in COMPARED],
+            title=None,
+            axis=alt.Axis(domain=False, ticks=False, labelPadding=10, labelFontSize=13, labelColor=COLOURS["ink"]),
+        ),
+        yOffset=alt.YOffset("mode:N", sort=order, scale=alt.Scale(paddingOuter=0.6)),
+        color=_mode_colour(order),
+    )
+    whisker = base.mark_rule(strokeWidth=4, opacity=0.35, strokeCap="round").encode(
+        x=alt.X("low:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5, format=".1f")),
+        x2="high:Q",
+    )
+    point = base.mark_point(filled=True, size=70, opacity=1).encode(
+        x="value:Q",
+        shape=alt.Shape("mode:N", sort=order, scale=alt.Scale(domain=order, range=["circle", "square", "diamond"])),
+    )
+    return _styled((whisker + point).properties(width=width, height=alt.Step(14)))
+
+
+def _mode_colour(order: Sequence[str]) -> alt.Color:
+    import altair as alt
+
+    scale = alt.Scale(domain=list(order), range=[COLOURS[mode] for mode in LABELS])
+    return alt.Color("mode:N", sort=list(order), scale=scale, legend=alt.Legend(title=None))
+
+
+def _bare_axis() -> alt.Axis:
+    import altair as alt
+
+    return alt.Axis(labelAngle=0, ticks=False, grid=False, labelPadding=6)
+
+
+def _styled(chart: Any) -> Any:
+    font = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+    return (
+        chart.configure(background=None, font=font, padding=2)
+        .configure_view(stroke=None)
+        .configure_axis(
+            domain=False,
+            ticks=False,
+            gridColor=COLOURS["line"],
+            labelColor=COLOURS["muted"],
+            titleColor=COLOURS["muted"],
+            titleFontWeight="normal",
+            labelFontSize=12,
+            titleFontSize=12,
+            titlePadding=10,
+        )
+        .configure_legend(
+            orient="top", labelColor=COLOURS["ink"], labelFontSize=13, symbolSize=80, symbolOpacity=1, offset=10
+        )
+    )
+
+
+def _svg(chart: Any) -> str:
+    """SVG for inlining: colours as variables, no fixed size, hidden from screen readers.
+
+    The page describes every chart in words and repeats its numbers in tables; hundreds of
+    labelled marks would only get in a listener's way.
+    """
+    import vl_convert
+
+    svg = str(vl_convert.vegalite_to_svg(chart.to_dict()))
+    for role, colour in COLOURS.items():
+        svg = svg.replace(f'"{colour}"', f'"var(--{role})"')
+    svg = re.sub(r' (?:aria-[a-z]+|role)="[^"]*"', "", svg)
+    opening = re.search(r'<svg [^>]*?width="([0-9.]+)"[^>]*?(viewBox="[^"]*")[^>]*>', svg)
+    assert opening is not None
+    replaced = f'<svg {opening[2]} style="max-width:{opening[1]}px" aria-hidden="true" focusable="false">'
+    return svg[: opening.start()] + replaced + svg[opening.end() :]
