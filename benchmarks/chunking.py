@@ -1,8 +1,9 @@
 """Chunking: speed in MB/s and how well chunks fit annotated answer spans.
 
 Five long Markdown files with questions and their answer spans → the same chunk size for every
-splitter → rows. Ours against LangChain's RecursiveCharacterTextSplitter, semantic-text-splitter
-and a plain pandas and Python loop; a splitter that is not installed is reported as such.
+splitter → a packaged static embedder ranks the chunks → rows. Ours against LangChain's
+RecursiveCharacterTextSplitter, semantic-text-splitter and a plain pandas and Python loop; a
+splitter that is not installed is reported as such.
 
 Run alone: ``python -m benchmarks.chunking ../shared/data [folder with more .md files, for speed]``
 """
@@ -12,24 +13,39 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from rag_assets import corpus
-from rag_assets.chunking.chunker import Chunker
+from rag_assets.chunking.chunker import Chunker, embedded_text
 from rag_assets.chunking.tokens import CharacterCounter, TokenizerCounter
 
 MAX_TOKENS = 254
 CHARACTERS = 4 * MAX_TOKENS
 BATCH_CHARACTERS = 4_000_000
+# What is read for a question: chunks, best first, the last one in part. The same for every splitter,
+# so that larger or smaller chunks give no advantage.
+READ_CHARACTERS = 5 * CHARACTERS
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One chunk: where it stands in its text, and what is embedded."""
+
+    start: int
+    end: int
+    embedded: str
+
+
 Spans = list[tuple[int, int]]
-Splitter = Callable[[Sequence[str]], list[Spans]]
+Splitter = Callable[[Sequence[str]], list[list[Piece]]]
 
 
 def measure(shared_data: Path, more_markdown: Path | None = None, repeats: int = 3) -> list[dict[str, Any]]:
-    """One row per splitter: MB/s and chunks; recall, precision and IoU of spans by characters.
+    """One row per splitter: MB/s and chunks; recall, precision and IoU of answers.
 
     Args:
         shared_data: folder with ``retrieval/chunking-spans``.
@@ -39,12 +55,12 @@ def measure(shared_data: Path, more_markdown: Path | None = None, repeats: int =
     folder = shared_data / "retrieval" / "chunking-spans"
     names = sorted(path.stem for path in (folder / "corpora").glob("*.md"))
     texts = [(folder / "corpora" / f"{name}.md").read_text(encoding="utf-8") for name in names]
-    answers = list(_answers(folder / "questions_df.csv", names))
+    questions = _questions(folder / "questions_df.csv", names)
     speed_texts = texts
     if more_markdown is not None:
         paths = sorted(more_markdown.rglob("*.md"))
         speed_texts = [path.read_text(encoding="utf-8", errors="replace") for path in paths]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, open_splitter in _SPLITTERS.items():
         try:
             split = open_splitter()
@@ -54,13 +70,13 @@ def measure(shared_data: Path, more_markdown: Path | None = None, repeats: int =
         seconds = min(_seconds(split, speed_texts) for _ in range(repeats))
         megabytes = sum(len(text.encode()) for text in speed_texts) / 1e6
         chunks = split(texts)
-        recall, precision, iou = _fit(chunks, answers)
+        recall, precision, iou = _fit(chunks, questions)
         rows.append(
             {
                 "splitter": name,
                 "mb_per_s": megabytes / seconds,
                 "chunks": sum(map(len, chunks)),
-                "characters": sum(end - start for spans in chunks for start, end in spans)
+                "characters": sum(piece.end - piece.start for pieces in chunks for piece in pieces)
                 / sum(map(len, chunks)),
                 "recall": recall,
                 "precision": precision,
@@ -72,15 +88,11 @@ def measure(shared_data: Path, more_markdown: Path | None = None, repeats: int =
 
 def _ours(counter: TokenizerCounter | CharacterCounter) -> Splitter:
     chunker = Chunker(corpus.Chunking(max_tokens=MAX_TOKENS), counter, None)
-
-    def split(texts: Sequence[str]) -> list[Spans]:
-        return [
-            [(chunk.start, chunk.end) for chunk in chunks]
-            for batch in _batches(texts)
-            for chunks in chunker.chunk(batch)
-        ]
-
-    return split
+    return lambda texts: [
+        [Piece(chunk.start, chunk.end, embedded_text(chunk, True)) for chunk in chunks]
+        for batch in _batches(texts)
+        for chunks in chunker.chunk(batch)
+    ]
 
 
 def _tokenizer_json() -> Path:
@@ -90,42 +102,26 @@ def _tokenizer_json() -> Path:
     return Path(spec.submodule_search_locations[0]) / "model" / "tokenizer.json"
 
 
-def _langchain() -> Splitter:
-    from langchain_text_splitters import RecursiveCharacterTextSplitter
+def _langchain(length: Callable[[str], int], size: int) -> Splitter:
+    from langchain_text_splitters import Language, RecursiveCharacterTextSplitter
 
     splitter = RecursiveCharacterTextSplitter.from_language(
-        "markdown", chunk_size=CHARACTERS, chunk_overlap=0, add_start_index=True
+        Language.MARKDOWN, chunk_size=size, chunk_overlap=0, add_start_index=True, length_function=length
     )
 
-    def split(texts: Sequence[str]) -> list[Spans]:
-        found: list[Spans] = [[] for _ in texts]
-        for document in splitter.create_documents(list(texts), [{"text": n} for n in range(len(texts))]):
-            start = document.metadata["start_index"]
-            found[document.metadata["text"]].append((start, start + len(document.page_content)))
+    def pieces(text: str) -> list[Piece]:
+        found = []
+        for document in splitter.create_documents([text]):
+            start, chunk = document.metadata["start_index"], document.page_content
+            found.append(Piece(start, start + len(chunk), chunk))
         return found
 
-    return split
+    return lambda texts: [pieces(text) for text in texts]
 
 
 def _langchain_tokens() -> Splitter:
-    from langchain_text_splitters import RecursiveCharacterTextSplitter
-
     counter = TokenizerCounter(_tokenizer_json())
-    splitter = RecursiveCharacterTextSplitter(
-        chunk_size=MAX_TOKENS,
-        chunk_overlap=0,
-        add_start_index=True,
-        length_function=lambda text: counter.count([text])[0],
-    )
-
-    def split(texts: Sequence[str]) -> list[Spans]:
-        found: list[Spans] = [[] for _ in texts]
-        for document in splitter.create_documents(list(texts), [{"text": n} for n in range(len(texts))]):
-            start = document.metadata["start_index"]
-            found[document.metadata["text"]].append((start, start + len(document.page_content)))
-        return found
-
-    return split
+    return _langchain(lambda text: counter.count([text])[0], MAX_TOKENS)
 
 
 def _semantic_text_splitter() -> Splitter:
@@ -133,14 +129,15 @@ def _semantic_text_splitter() -> Splitter:
 
     splitter = MarkdownSplitter(CHARACTERS)
     return lambda texts: [
-        [(start, start + len(chunk)) for start, chunk in splitter.chunk_indices(text)] for text in texts
+        [Piece(start, start + len(chunk), chunk) for start, chunk in splitter.chunk_indices(text)]
+        for text in texts
     ]
 
 
 def _pandas() -> Splitter:
-    import pandas as pd
+    import pandas as pd  # type: ignore[import-untyped]
 
-    def spans(text: str) -> Spans:
+    def pieces(text: str) -> list[Piece]:
         found: Spans = []
         start = end = position = 0
         for paragraph in text.split("\n\n"):
@@ -152,17 +149,16 @@ def _pandas() -> Splitter:
                 found.append((start, start + CHARACTERS))
                 start += CHARACTERS
             end, position = after, after + 2
-        return [*found, (start, end)] if end > start else found
+        if end > start:
+            found.append((start, end))
+        return [Piece(start, end, text[start:end]) for start, end in found]
 
-    def split(texts: Sequence[str]) -> list[Spans]:
+    def split(texts: Sequence[str]) -> list[list[Piece]]:
         frame = pd.DataFrame({"text": texts})
-        frame["spans"] = frame["text"].apply(spans)
-        rows = frame.explode("spans").dropna(subset="spans")
-        # As such scripts do, one row and one string per chunk.
-        rows["chunk"] = [
-            text[start:end] for text, (start, end) in zip(rows["text"], rows["spans"], strict=True)
-        ]
-        return list(frame["spans"])
+        frame["chunks"] = frame["text"].apply(pieces)
+        exploded = frame["chunks"].explode().dropna()
+        rows = exploded.groupby(level=0).agg(list)
+        return [rows.get(number, []) for number in range(len(texts))]
 
     return split
 
@@ -170,44 +166,62 @@ def _pandas() -> Splitter:
 _SPLITTERS: dict[str, Callable[[], Splitter]] = {
     "rag-assets, characters": lambda: _ours(CharacterCounter()),
     "semantic-text-splitter, characters": _semantic_text_splitter,
-    "LangChain recursive Markdown, characters": _langchain,
+    "LangChain recursive Markdown, characters": lambda: _langchain(len, CHARACTERS),
     "pandas + Python loop, characters": _pandas,
     "rag-assets, MiniLM tokens": lambda: _ours(TokenizerCounter(_tokenizer_json())),
-    "LangChain recursive, MiniLM tokens": _langchain_tokens,
+    "LangChain recursive Markdown, MiniLM tokens": _langchain_tokens,
 }
 
 
-def _answers(questions: Path, names: Sequence[str]) -> Iterator[tuple[int, Spans]]:
-    """Number of the text, and the answer's spans, for each question."""
+@dataclass(frozen=True, slots=True)
+class _Question:
+    text: str
+    document: int
+    answer: Spans
+
+
+def _questions(path: Path, names: Sequence[str]) -> list[_Question]:
     import polars as pl
 
-    for references, corpus_id in pl.read_csv(questions).select("references", "corpus_id").iter_rows():
-        if corpus_id in names:
-            spans = [(item["start_index"], item["end_index"]) for item in json.loads(references)]
-            yield names.index(corpus_id), spans
+    rows = pl.read_csv(path).select("question", "corpus_id", "references").iter_rows()
+    return [
+        _Question(
+            question,
+            names.index(name),
+            [(item["start_index"], item["end_index"]) for item in json.loads(references)],
+        )
+        for question, name, references in rows
+        if name in names
+    ]
 
 
-def _fit(chunks: Sequence[Spans], answers: Iterable[tuple[int, Spans]]) -> tuple[float, float, float]:
-    """Mean recall, precision and IoU when every chunk that holds a part of an answer is taken.
+def _fit(chunks: Sequence[list[Piece]], questions: Sequence[_Question]) -> tuple[float, float, float]:
+    """Mean recall, precision and IoU, in characters, of what is read for each question."""
+    import numpy as np
 
-    Recall is 1 unless a splitter loses text; precision says how much else comes along.
-    """
-    totals = [0.0, 0.0, 0.0]
-    questions = 0
-    for text, spans in answers:
-        wanted = {position for start, end in spans for position in range(start, end)}
-        got = [
-            (start, end)
-            for start, end in chunks[text]
-            if any(start < last and first < end for first, last in spans)
-        ]
-        taken = {position for start, end in got for position in range(start, end)}
-        common = len(wanted & taken)
-        for index, whole in enumerate((len(wanted), len(taken), len(wanted | taken))):
-            totals[index] += common / whole if whole else 0.0
-        questions += 1
-    recall, precision, iou = (total / questions for total in totals)
-    return recall, precision, iou
+    from rag_assets.embedding.open import open_embedder
+
+    embedder = open_embedder(corpus.Embedder(type="static"))
+    flat = [(number, piece) for number, pieces in enumerate(chunks) for piece in pieces]
+    texts = [piece.embedded for _, piece in flat]
+    vectors = embedder.embed(texts, CharacterCounter().count(texts))
+    ranking = np.argsort(-embedder.embed_queries([item.text for item in questions]) @ vectors.T, axis=1)
+    scores = []
+    for question, order in zip(questions, ranking, strict=True):
+        wanted = {position for start, end in question.answer for position in range(start, end)}
+        read: set[int] = set()
+        left = READ_CHARACTERS
+        for number, piece in (flat[int(index)] for index in order):
+            end = min(piece.end, piece.start + left)
+            if number == question.document:
+                read |= wanted.intersection(range(piece.start, end))
+            left -= end - piece.start
+            if not left:
+                break
+        found, total = len(read), READ_CHARACTERS - left
+        scores.append((found / len(wanted), found / total, found / (len(wanted) + total - found)))
+    recall, precision, iou = np.mean(scores, axis=0)
+    return float(recall), float(precision), float(iou)
 
 
 def _batches(texts: Sequence[str]) -> Iterator[list[str]]:

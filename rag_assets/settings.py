@@ -14,9 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """``RAG_…`` environment variables."""
+    """``RAG_…`` environment variables. A variable that is set to nothing counts as unset."""
 
-    model_config = SettingsConfigDict(env_prefix="RAG_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="RAG_", env_ignore_empty=True, extra="ignore")
 
     store: str = Field(
         default=".rag",

@@ -158,9 +158,9 @@ def _accepts(port: int) -> bool:
 
 def _make_bucket(server: S3Server) -> bool:
     """Create the bucket and put one object. False while the server cannot do both yet."""
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
+    import boto3  # type: ignore[import-untyped]
+    from botocore.config import Config  # type: ignore[import-untyped]
+    from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
     client = boto3.client(
         "s3",

@@ -68,7 +68,7 @@ def _sections(text: str) -> list[Section]:
     for event, where in events:
         if type(event) is not dict:
             if title is not None:
-                title.append(" ")
+                title.append("\n")
             continue
         tag = event.get("Start")
         if tag is not None:
@@ -87,7 +87,16 @@ def _sections(text: str) -> list[Section]:
         elif "End" in event:
             depth -= 1
             if depth == 0 and title is not None:
-                name, title = " ".join("".join(title).split()), None
+                whole, title = "".join(title), None
+                if "\n" in whole:
+                    # CommonMark calls it a heading; in practice it is a paragraph that someone
+                    # underlined without a blank line.
+                    if section is None:
+                        section = Section((), (), 0, [])
+                        sections.append(section)
+                    section.starts.append(start)
+                    continue
+                name = " ".join(whole.split())
                 goes_deeper = bool(above) and level > above[-1][0]
                 while above and above[-1][0] >= level:
                     above.pop()

@@ -13,7 +13,7 @@ from rag_assets.chunking.cuts import CHARACTERS_PER_TOKEN, SENTENCE_END
 from rag_assets.chunking.spans import Span
 from rag_assets.chunking.tokens import TokenCounter
 
-_WORD = re.compile(r"(?<=[ \t\r\n])[^ \t\r\n]+[ \t\r\n]*")
+_WORD = re.compile(r"(?<=[ \t\r\n])\S[^ \t\r\n]*[ \t\r\n]*")
 _OPENS_SENTENCE = re.compile(rf"(?:\n|{SENTENCE_END})[ \t\r\n]*\Z")
 
 

@@ -14,7 +14,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from rag_assets.corpus import Rule
-from rag_assets.evaluation.metrics import compute
+from rag_assets.evaluation.metrics import compute, title_of
 from rag_assets.evaluation.summary import pair
 
 NAMED_QUESTIONS = 20
@@ -165,14 +165,16 @@ def _measured(rule: Rule, questions: pl.DataFrame) -> pl.DataFrame | str:
         part = part.filter(pl.col("tags").list.contains(rule.tag))
     if part.is_empty():
         tagged = "" if rule.tag is None else f" with the tag {rule.tag!r}"
-        return f"there is no question{tagged} to measure {rule.metric} of {rule.mode} search on"
+        return f"there is no question{tagged} to measure {title_of(rule.metric)} of {rule.mode} search on"
     if rule.metric in part.columns:
         value = part[rule.metric]
     elif "targets" in part.columns:
         # An evaluation made before the rule was written: the ranks that it kept give any metric.
-        value = compute(part["targets"].list.eval(pl.element().struct.field("rank")), [rule.metric])[rule.metric]
+        value = compute(part["targets"].list.eval(pl.element().struct.field("rank")), [rule.metric])[
+            rule.metric
+        ]
     else:
-        return f"{rule.metric} of {rule.mode} search was not measured"
+        return f"{title_of(rule.metric)} of {rule.mode} search was not measured"
     return part.select("question_id", "question_key", "mode", value.alias("value"))
 
 
@@ -181,7 +183,9 @@ def _mean(values: pl.Series) -> float:
 
 
 def _title(rule: Rule) -> str:
-    return f"{rule.metric} of {rule.mode} search" + ("" if rule.tag is None else f" for {rule.tag!r}")
+    return f"{title_of(rule.metric)} of {rule.mode} search" + (
+        "" if rule.tag is None else f" for {rule.tag!r}"
+    )
 
 
 def _nothing_to_compare(rule: Rule, value: float, n: int) -> RuleOutcome:

@@ -84,7 +84,9 @@ class _Line(BaseModel):
     @model_validator(mode="after")
     def _has_a_target(self) -> _Line:
         if not self.documents and not self.passages:
-            raise ValueError("no target: name at least one document id in 'documents' or one quote in 'passages'")
+            raise ValueError(
+                "no target: name at least one document id in 'documents' or one quote in 'passages'"
+            )
         return self
 
 
@@ -119,11 +121,15 @@ def load_gold(path: Path) -> GoldSet:
             continue
         first = lines_of_questions.setdefault(" ".join(question.question.split()).casefold(), number)
         if first != number:
-            mistakes.append(f"{where}: question: found {question.question!r} again; it stands in line {first}")
+            mistakes.append(
+                f"{where}: question: found {question.question!r} again; it stands in line {first}"
+            )
             continue
         first = lines_of_ids.setdefault(question.id, number)
         if first != number:
-            mistakes.append(f"{where}: id: found {question.id!r} again; line {first} has it, ids must be unique")
+            mistakes.append(
+                f"{where}: id: found {question.id!r} again; line {first} has it, ids must be unique"
+            )
             continue
         questions.append(question)
     if mistakes:
@@ -139,9 +145,13 @@ def _question(raw: str) -> Question:
     try:
         value = json.loads(raw)
     except json.JSONDecodeError as error:
-        raise ValueError(f"not valid JSON: {error.msg} at column {error.colno}; each line is one object") from error
+        raise ValueError(
+            f"not valid JSON: {error.msg} at column {error.colno}; each line is one object"
+        ) from error
     if not isinstance(value, dict):
-        raise ValueError(f"found {type(value).__name__}; each line is a JSON object with the fields {_FIELDS}")
+        raise ValueError(
+            f"found {type(value).__name__}; each line is a JSON object with the fields {_FIELDS}"
+        )
     line = _Line.model_validate(value)
     return Question(
         id=digest(line.question) if line.id is None else line.id,
@@ -179,6 +189,7 @@ def _short(value: Any) -> str:
 
 def _digest(questions: list[Question]) -> str:
     parts = sorted(
-        json.dumps([question.id, question.key, question.answer, sorted(question.tags)]) for question in questions
+        json.dumps([question.id, question.key, question.answer, sorted(question.tags)])
+        for question in questions
     )
     return digest(*parts)

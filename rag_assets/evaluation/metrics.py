@@ -47,6 +47,13 @@ def parse_metric(name: str) -> tuple[str, int | None]:
     return match["kind"], int(match["k"])
 
 
+def title_of(metric: str) -> str:
+    """A metric's name as people write it: ``ndcg@10`` → ``nDCG@10``."""
+    kind, at, k = metric.partition("@")
+    names = {"recall": "Recall", "success": "Success", "ndcg": "nDCG", "mrr": "MRR"}
+    return f"{names[kind]}{at}{k}"
+
+
 def with_defaults(names: Iterable[str]) -> tuple[str, ...]:
     """The default metrics and any others that are named, each once."""
     return tuple(dict.fromkeys((*DEFAULT_METRICS, *names)))
@@ -77,7 +84,9 @@ def compute(ranks: pl.Series, names: Sequence[str]) -> pl.DataFrame:
     return pl.DataFrame(columns, schema=dict.fromkeys(names, pl.Float64))
 
 
-def _metric(name: str, totals: np.ndarray, rows: np.ndarray, rank: np.ndarray, slot: np.ndarray) -> np.ndarray:
+def _metric(
+    name: str, totals: np.ndarray, rows: np.ndarray, rank: np.ndarray, slot: np.ndarray
+) -> np.ndarray:
     kind, k = parse_metric(name)
     size = len(totals)
     if kind == "mrr":

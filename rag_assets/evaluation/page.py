@@ -14,6 +14,7 @@ import polars as pl
 from pydantic import JsonValue
 
 from rag_assets.evaluation import plots
+from rag_assets.evaluation.metrics import title_of
 from rag_assets.evaluation.report import DECIDING_METRIC, HEADLINE_MODE, Report
 
 if TYPE_CHECKING:
@@ -62,8 +63,10 @@ def _read(name: str) -> str:
 def _template() -> Template:
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"fixed": _fixed, "signed": _signed, "count": _count, "metric": plots.title_of}
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"fixed": _fixed, "signed": _signed, "count": _count, "metric": title_of}
     return environment.from_string(_read("report.html.jinja"))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from rag_assets.evaluation.metrics import title_of
 from rag_assets.evaluation.report import DECIDING_METRIC, Report
 
 if TYPE_CHECKING:
@@ -31,15 +32,8 @@ COLOURS = {
 LABELS = {"vector": "Vector", "text": "Full text", "hybrid": "Hybrid"}
 COMPARED = ("recall@1", "recall@3", "recall@5", "recall@10", "ndcg@10", "mrr")
 RANK_BINS = ("1", "2", "3", "4–5", "6–10", "11–100", "not found")
-WIDE, NARROW = 600, 250
+WIDE, NARROW = 880, 250
 """Widths of the plotting area in pixels, for a screen and for a telephone."""
-
-
-def title_of(metric: str) -> str:
-    """A metric's name as people write it: ``ndcg@10`` → ``nDCG@10``."""
-    kind, at, k = metric.partition("@")
-    names = {"recall": "Recall", "success": "Success", "ndcg": "nDCG", "mrr": "MRR"}
-    return f"{names[kind]}{at}{k}"
 
 
 def modes_svg(report: Report, width: int = WIDE) -> str:
@@ -57,9 +51,14 @@ def ranks_svg(questions: pl.DataFrame, width: int = WIDE) -> str:
         alt.Chart(alt.Data(values=rows))
         .mark_bar(cornerRadiusTopLeft=2, cornerRadiusTopRight=2)
         .encode(
-            x=alt.X("bin:N", sort=list(RANK_BINS), title="rank of the first relevant result", axis=_bare_axis()),
-            xOffset=alt.XOffset("mode:N", sort=order),
-            y=alt.Y("share:Q", title=None, axis=alt.Axis(format="%", tickCount=4)),
+            x=alt.X(
+                "bin:N",
+                sort=list(RANK_BINS),
+                title="rank of the first relevant result",
+                axis=_bare_axis(0 if width == WIDE else -45),
+            ),
+            xOffset=alt.XOffset("mode:N", sort=order, scale=alt.Scale(paddingInner=0.12)),
+            y=alt.Y("share:Q", title=None, stack=None, axis=alt.Axis(format="%", tickCount=4)),
             color=_mode_colour(order),
         )
         .properties(width=width, height=190)
@@ -84,6 +83,7 @@ def changes_svg(report: Report, width: int = WIDE) -> str:
             x=alt.X("place:Q", axis=None, scale=alt.Scale(domain=[-1, max(len(rows), 12)])),
             y=alt.Y(
                 "delta:Q",
+                stack=None,
                 title=f"change of {title_of(DECIDING_METRIC)}",
                 axis=alt.Axis(format="+.1f", tickCount=5),
             ),
@@ -96,7 +96,9 @@ def changes_svg(report: Report, width: int = WIDE) -> str:
         .properties(width=width, height=150)
     )
     zero = (
-        alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color=COLOURS["muted"], strokeWidth=1).encode(y="zero:Q")
+        alt.Chart(alt.Data(values=[{"zero": 0}]))
+        .mark_rule(color=COLOURS["muted"], strokeWidth=1)
+        .encode(y="zero:Q")
     )
     return _svg(_styled(chart + zero))
 
@@ -155,18 +157,24 @@ def _modes(report: Report, width: int) -> alt.LayerChart:
             "metric:N",
             sort=[title_of(name) for name in COMPARED],
             title=None,
-            axis=alt.Axis(domain=False, ticks=False, labelPadding=10, labelFontSize=13, labelColor=COLOURS["ink"]),
+            axis=alt.Axis(
+                domain=False, ticks=False, labelPadding=10, labelFontSize=13, labelColor=COLOURS["ink"]
+            ),
         ),
         yOffset=alt.YOffset("mode:N", sort=order, scale=alt.Scale(paddingOuter=0.6)),
         color=_mode_colour(order),
     )
     whisker = base.mark_rule(strokeWidth=4, opacity=0.35, strokeCap="round").encode(
-        x=alt.X("low:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5, format=".1f")),
+        x=alt.X(
+            "low:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5, format=".1f")
+        ),
         x2="high:Q",
     )
     point = base.mark_point(filled=True, size=70, opacity=1).encode(
         x="value:Q",
-        shape=alt.Shape("mode:N", sort=order, scale=alt.Scale(domain=order, range=["circle", "square", "diamond"])),
+        shape=alt.Shape(
+            "mode:N", sort=order, scale=alt.Scale(domain=order, range=["circle", "square", "diamond"])
+        ),
     )
     return _styled((whisker + point).properties(width=width, height=alt.Step(14)))
 
@@ -178,16 +186,16 @@ def _mode_colour(order: Sequence[str]) -> alt.Color:
     return alt.Color("mode:N", sort=list(order), scale=scale, legend=alt.Legend(title=None))
 
 
-def _bare_axis() -> alt.Axis:
+def _bare_axis(angle: int) -> alt.Axis:
     import altair as alt
 
-    return alt.Axis(labelAngle=0, ticks=False, grid=False, labelPadding=6)
+    return alt.Axis(labelAngle=angle, ticks=False, grid=False, labelPadding=6)
 
 
 def _styled(chart: Any) -> Any:
     font = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
     return (
-        chart.configure(background=None, font=font, padding=2)
+        chart.configure(background="transparent", font=font, padding=2)
         .configure_view(stroke=None)
         .configure_axis(
             domain=False,
@@ -201,7 +209,12 @@ def _styled(chart: Any) -> Any:
             titlePadding=10,
         )
         .configure_legend(
-            orient="top", labelColor=COLOURS["ink"], labelFontSize=13, symbolSize=80, symbolOpacity=1, offset=10
+            orient="top",
+            labelColor=COLOURS["ink"],
+            labelFontSize=13,
+            symbolSize=80,
+            symbolOpacity=1,
+            offset=10,
         )
     )
 

@@ -63,7 +63,10 @@ def find_targets(question: Targets, hits: Sequence[Hit]) -> Findings:
     """Rank every target of a question in the hits, which come best first."""
     ranks: list[int | None] = []
     relevant: set[int] = set()
-    order = {document: rank for rank, document in enumerate(dict.fromkeys(hit.document_id for hit in hits), start=1)}
+    order = {
+        document: rank
+        for rank, document in enumerate(dict.fromkeys(hit.document_id for hit in hits), start=1)
+    }
     wanted = set(question.documents)
     ranks += [order.get(document) for document in question.documents]
     relevant.update(position for position, hit in enumerate(hits) if hit.document_id in wanted)

@@ -93,8 +93,12 @@ class Report(_Model):
     questions: int
     metrics: tuple[MetricRow, ...]
     comparison: tuple[ComparisonRow, ...]
-    changes: tuple[QuestionChange, ...] = Field(description="Headline mode, largest change first, at most 200.")
-    worst: tuple[QuestionDetail, ...] = Field(description="Headline mode, worst first; none that are perfect.")
+    changes: tuple[QuestionChange, ...] = Field(
+        description="Headline mode, largest change first, at most 200."
+    )
+    worst: tuple[QuestionDetail, ...] = Field(
+        description="Headline mode, worst first; none that are perfect."
+    )
     verdict: Verdict
     index: dict[str, JsonValue] = Field(description="Facts about the index: rows, index types, recall, …")
     warnings: tuple[str, ...]
@@ -165,7 +169,9 @@ def build_report(
 
 def _own_warnings(gold: GoldSet | None, questions: pl.DataFrame, before: pl.DataFrame | None) -> list[str]:
     if gold is None:
-        return ["This corpus has no gold set: search quality was not measured. Set evaluation.gold in the corpus file."]
+        return [
+            "This corpus has no gold set: search quality was not measured. Set evaluation.gold in the corpus file."
+        ]
     found = []
     count = len(gold.questions)
     if count < SMALL_GOLD_SET:
@@ -177,7 +183,9 @@ def _own_warnings(gold: GoldSet | None, questions: pl.DataFrame, before: pl.Data
     if before is not None and not before.is_empty():
         shared = pair(questions, before, []).filter(pl.col("mode") == HEADLINE_MODE).height
         if shared < count:
-            found.append(f"The published version answered {shared} of these {count} questions: only they are compared.")
+            found.append(
+                f"The published version answered {shared} of these {count} questions: only they are compared."
+            )
     return found
 
 

@@ -72,7 +72,9 @@ def pair(candidate: pl.DataFrame, published: pl.DataFrame, columns: Sequence[str
     Questions pair when they and their targets are the same. Sorted by mode and question.
     """
     before = published.select("question_key", "mode", *columns)
-    return candidate.join(before, on=["question_key", "mode"], suffix="_published").sort("mode", "question_key")
+    return candidate.join(before, on=["question_key", "mode"], suffix="_published").sort(
+        "mode", "question_key"
+    )
 
 
 def compare(candidate: pl.DataFrame, published: pl.DataFrame, samples: int) -> tuple[ComparisonRow, ...]:

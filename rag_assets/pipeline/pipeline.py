@@ -123,9 +123,7 @@ class Pipeline:
             done += texts
             self._progress("chunks", done, missing.len())
 
-        counts = chunk_missing(
-            self.chunk_store, self.chunker, self.corpus.chunking, self._texts(documents, missing), advance
-        )
+        counts = chunk_missing(self.chunk_store, self.chunker, self._texts(documents, missing), advance)
         counts.reused = keys.len() - missing.len()
         self._record("chunks", asdict(counts), started)
         return counts

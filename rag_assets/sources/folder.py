@@ -55,8 +55,8 @@ class FolderSource:
                 yield self._object(path, status, listed_ns)
         except OSError as error:
             raise SourceUnavailable(
-                f"could not list the folder {self._root}: {error.strerror}: {error.filename!r}. An incomplete "
-                "listing is not used, because what is absent from it would be deleted from the index."
+                f"could not list the folder {self._root}: {error.strerror}: {error.filename!r}. An "
+                "incomplete listing is not used: what is absent from it would be deleted from the index."
             ) from error
         if outside:
             message = "%d links in %s lead out of it and are not followed: %s"

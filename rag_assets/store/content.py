@@ -23,6 +23,7 @@ import io
 import json
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import polars as pl
@@ -38,6 +39,7 @@ SMALL_ROWS = 512  # a shard with fewer rows is small
 MERGED_ROWS = 4096  # rows of a merged shard, at most
 CACHED_SHARDS = 4
 CACHED_BUCKETS = 16
+READERS = 8
 
 
 def parquet_bytes(frame: pl.DataFrame) -> bytes:
@@ -66,6 +68,7 @@ class ContentStore:
         self.schema = schema
         self._about = about
         self._keys: dict[str, pl.Series] | None = None  # shards beyond the index: their keys
+        self._recent: pl.DataFrame | None = None  # the same as one frame (key, shard)
         self._indexed: list[str] = []
         self._buckets: list[str] = []
         self._bucket_cache: OrderedDict[str, pl.DataFrame] = OrderedDict()
@@ -87,6 +90,7 @@ class ContentStore:
         shard = digest(*rows[KEY])
         self._objects.put(self._shard_path(shard), data)
         self._keys[shard] = rows[KEY]
+        self._recent = None
         return len(data)
 
     def get(self, keys: pl.Series, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
@@ -186,12 +190,14 @@ class ContentStore:
             self._keys.pop(shard, None)
             if shard in self._indexed:
                 self._indexed = [other for other in self._indexed if other != shard]
+        self._recent = None
         self._shard_cache.clear()
 
     # -- index --------------------------------------------------------------------------
 
     def _forget(self) -> None:
         self._keys = None
+        self._recent = None
         self._bucket_cache.clear()
         self._shard_cache.clear()
 
@@ -199,17 +205,19 @@ class ContentStore:
         if self._keys is not None:
             return
         present = {
-            info.path.rsplit("/", 1)[1].removesuffix(".parquet"): info.size
+            info.path.rsplit("/", 1)[1].removesuffix(".parquet")
             for info in self._objects.list(f"{self._root}/shards")
         }
         index = json.loads((with_index and self._objects.find(f"{self._root}/index.json")) or b"{}")
         covered = set(index.get("shards", []))
         self._buckets = index.get("buckets", [])
-        self._indexed = sorted(covered & present.keys())
-        self._keys = {
-            shard: read_parquet(self._objects, self._shard_path(shard), (KEY,))[KEY]
-            for shard in sorted(present.keys() - covered)
-        }
+        self._indexed = sorted(covered & present)
+        uncovered = sorted(present - covered)
+        with ThreadPoolExecutor(READERS) as pool:  # an object store answers in tens of milliseconds
+            frames = pool.map(
+                lambda shard: read_parquet(self._objects, self._shard_path(shard), (KEY,)), uncovered
+            )
+            self._keys = {shard: frame[KEY] for shard, frame in zip(uncovered, frames, strict=True)}
 
     def _locate(self, wanted: pl.DataFrame) -> pl.DataFrame:
         """(key, shard) of the wanted keys that are present; one shard for each key."""
@@ -227,17 +235,23 @@ class ContentStore:
     def _look_up(self, wanted: pl.DataFrame) -> pl.DataFrame:
         self._load()
         assert self._keys is not None
-        found = [pl.DataFrame(schema={KEY: pl.String, "shard": pl.String})]
-        for shard, keys in self._keys.items():
-            hit = wanted.join(keys.alias(KEY).to_frame(), on=KEY, how="semi")
-            if hit.height:
-                found.append(hit.with_columns(shard=pl.lit(shard)))
+        if self._recent is None:
+            empty = pl.DataFrame(schema={KEY: pl.String, "shard": pl.String})
+            self._recent = pl.concat([empty, *self._entries()])
+        found = [wanted.join(self._recent, on=KEY, how="inner")]
         if self._indexed:
             alive = pl.DataFrame({"shard": self._indexed})
             for (bucket,), part in wanted.group_by(_bucket_of(pl.col(KEY))):
                 hit = self._bucket(int(bucket)).join(part, on=KEY, how="semi")
                 found.append(hit.join(alive, on="shard", how="semi"))
         return pl.concat(found).unique(KEY, keep="any")
+
+    def _entries(self) -> list[pl.DataFrame]:
+        """(key, shard) of the shards beyond the index."""
+        assert self._keys is not None
+        return [
+            keys.alias(KEY).to_frame().with_columns(shard=pl.lit(shard)) for shard, keys in self._keys.items()
+        ]
 
     def _bucket(self, bucket: int) -> pl.DataFrame:
         name = self._buckets[bucket]
@@ -253,12 +267,7 @@ class ContentStore:
         """Write a new index over all shards. Its buckets have new names, so readers of the old one go on."""
         assert self._keys is not None
         alive = pl.DataFrame({"shard": self._indexed}, schema={"shard": pl.String})
-        recent = pl.concat(
-            [
-                pl.DataFrame({KEY: keys}).with_columns(shard=pl.lit(shard))
-                for shard, keys in self._keys.items()
-            ]
-        ).with_columns(bucket=_bucket_of(pl.col(KEY)))
+        recent = pl.concat(self._entries()).with_columns(bucket=_bucket_of(pl.col(KEY)))
         old, names = self._buckets, []
         for bucket in range(INDEX_BUCKETS):
             entries = recent.filter(pl.col("bucket") == bucket).drop("bucket")

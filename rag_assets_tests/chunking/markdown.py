@@ -5,8 +5,22 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 _WORDS = st.sampled_from(
-    "alpha beta gamma. Delta epsilon, `code` **bold** naïve 東京都。 Ünïted e.g. x=1; "
-    "[link](a/b.md) 🙂 internationalization Привет мир! ___ #hash\u00a0tied".split(" ")
+    [
+        *(
+            "alpha",
+            "beta",
+            "gamma.",
+            "Delta",
+            "epsilon,",
+            "`code`",
+            "**bold**",
+            "naïve",
+            "東京都。",
+            "Ünïted",
+        ),
+        *("e.g.", "x=1;", "[link](a/b.md)", "🙂", "internationalization", "Привет", "мир!", "___"),
+        *("#hash\u00a0tied", "\u0301", "\x1c", "[MASK]"),
+    ]
 )
 _SENTENCES = st.lists(_WORDS, min_size=1, max_size=40).map(" ".join)
 _LONG_WORDS = st.builds(

@@ -97,7 +97,7 @@ def test_a_word_longer_than_the_limit_is_divided(minilm: TokenizerCounter) -> No
 
 
 def test_chunks_above_the_window_are_refused(minilm: TokenizerCounter) -> None:
-    with pytest.raises(ConfigurationError, match="300.*254"):
+    with pytest.raises(ConfigurationError, match=r"is 300, but the embedder takes 254"):
         Chunker(Chunking(max_tokens=300), minilm, 254)
 
 
@@ -118,7 +118,7 @@ def test_an_overlap_of_more_than_half_a_chunk_is_refused(minilm: TokenizerCounte
 def test_the_limit_is_the_setting_else_the_window_else_256(
     minilm: TokenizerCounter, settings: dict[str, int], window: int | None, expected: int
 ) -> None:
-    assert Chunker(Chunking(**settings), minilm, window).max_tokens == expected
+    assert Chunker(Chunking.model_validate(settings), minilm, window).max_tokens == expected
 
 
 def test_the_fingerprint_follows_what_chunks_depend_on(minilm: TokenizerCounter) -> None:

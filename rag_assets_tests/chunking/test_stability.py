@@ -11,9 +11,10 @@ from rag_assets.chunking.tokens import TokenizerCounter
 from rag_assets.corpus import Chunking
 
 WORDS = (
-    "the of index document vector search table server query version token model chunk section reader "
-    "writer commit because therefore each between without after every small large exact found"
-).split()
+    *("the", "of", "index", "document", "vector", "search", "table", "server", "query", "version", "token"),
+    *("model", "chunk", "section", "reader", "writer", "commit", "because", "therefore", "each", "between"),
+    *("without", "after", "every", "small", "large", "exact", "found"),
+)
 
 
 def paragraph(source: random.Random, words: int) -> str:

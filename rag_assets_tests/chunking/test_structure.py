@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from rag_assets.chunking.chunker import Chunk, Chunker, embedded_text
 from rag_assets.chunking.tokens import CharacterCounter
 from rag_assets.corpus import Chunking
@@ -38,6 +40,11 @@ def test_the_rest_of_a_long_section_is_embedded_under_its_own_heading_too() -> N
 def test_setext_headings_count() -> None:
     document = f"Guide\n=====\n\n{prose('one', 50)}\n\nUse\n---\n\n{prose('two', 50)}"
     assert [piece.heading_path for piece in chunk(document)] == [("Guide",), ("Guide", "Use")]
+
+
+def test_a_paragraph_above_a_rule_is_no_heading() -> None:
+    document = f"One line\nand another\n---\n\n{prose('one', 80)}\n\n{prose('two', 70)}"
+    assert {piece.heading_path for piece in chunk(document)} == {()}
 
 
 def test_what_looks_like_a_heading_inside_code_is_code() -> None:
@@ -135,7 +142,7 @@ def test_overlap_repeats_whole_sentences_inside_a_section_only() -> None:
     document = f"# A\n\n{' '.join(sentences)}\n\n# B\n\n{' '.join(sentences)}"
     pieces = chunk(document, 64, overlap_tokens=12)
     assert len(pieces) > 4
-    for before, after in zip(pieces, pieces[1:], strict=False):
+    for before, after in pairwise(pieces):
         repeated = document[after.start : before.end]
         if after.text.startswith("# B"):
             assert after.start >= before.end

@@ -51,7 +51,7 @@ def test_each_document_is_new_changed_unchanged_or_vanished(
 def test_every_id_is_in_exactly_one_set(now: dict[str, str | None], before: dict[str, str | None]) -> None:
     found = compare(frame(now), frame(before))
     sets = [found.new.to_list(), found.changed.to_list(), found.unchanged.to_list(), found.vanished.to_list()]
-    assert sorted(sum(sets, [])) == sorted(now.keys() | before.keys())
+    assert sorted(name for names in sets for name in names) == sorted(now.keys() | before.keys())
     assert all(now[name] == before[name] for name in sets[2])
 
 

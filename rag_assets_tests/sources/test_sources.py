@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -36,14 +37,14 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
         def write(path: str, data: bytes) -> None:
             target = tmp_path / path
             target.parent.mkdir(parents=True, exist_ok=True)
+            time.sleep(0.01)  # longer than the tick of the change time
             target.write_bytes(data)
             os.utime(target, (LONG_AGO, LONG_AGO))
 
-        return Place(
-            write,
-            lambda path: (tmp_path / path).unlink(),
-            lambda **options: FolderSource(tmp_path, **options),
-        )
+        def remove(path: str) -> None:
+            (tmp_path / path).unlink()
+
+        return Place(write, remove, lambda **options: FolderSource(tmp_path, **options))
     url = request.getfixturevalue("s3_store_url")
     objects = ObjectStore.open(url)
     return Place(objects.put, lambda path: objects.delete([path]), lambda **options: S3Source(url, **options))

@@ -1,0 +1,53 @@
+"""The corpus file: ``corpora/<name>.yaml`` as validated models.
+
+YAML text → values and their lines → environment overrides → pydantic → ``Corpus``. A corpus is
+described completely by its file; a new one needs no Python. A mistake is reported with file,
+line, field, what was found and what is allowed.
+"""
+
+from __future__ import annotations
+
+from rag_assets.corpus.file import load_corpora, load_corpus
+from rag_assets.corpus.models import (
+    Chunking,
+    Corpus,
+    Embedder,
+    Evaluation,
+    FolderSource,
+    Gate,
+    Index,
+    Metric,
+    Mode,
+    Parsing,
+    Publication,
+    Rule,
+    S3Source,
+    Source,
+    TextIndex,
+    VectorIndex,
+    json_schema,
+)
+from rag_assets.corpus.overrides import OVERRIDE_PREFIX
+
+__all__ = [
+    "OVERRIDE_PREFIX",
+    "Chunking",
+    "Corpus",
+    "Embedder",
+    "Evaluation",
+    "FolderSource",
+    "Gate",
+    "Index",
+    "Metric",
+    "Mode",
+    "Parsing",
+    "Publication",
+    "Rule",
+    "S3Source",
+    "Source",
+    "TextIndex",
+    "VectorIndex",
+    "json_schema",
+    "load_corpora",
+    "load_corpus",
+]

@@ -1,0 +1,100 @@
+"""Reading corpus files: one by path, or all of a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError
+
+from rag_assets.corpus.mistakes import explain, line_of
+from rag_assets.corpus.models import Corpus
+from rag_assets.corpus.overrides import apply_overrides, stray_overrides
+from rag_assets.errors import CorpusFileError
+
+
+def load_corpus(path: Path, environ: Mapping[str, str] | None = None) -> Corpus:
+    """Read and validate one corpus file.
+
+    Args:
+        path: the YAML file.
+        environ: environment for ``RAG_OVERRIDE__<CORPUS>__<FIELD>__…`` (default: the process's).
+
+    Raises:
+        CorpusFileError: naming every mistake with line, field, value found and what is allowed.
+    """
+    values, document = _parse(path)
+    values.setdefault("name", path.stem)
+    overrides = apply_overrides(values, path.stem, os.environ if environ is None else environ)
+    try:
+        corpus = Corpus.model_validate(values)
+    except ValidationError as error:
+        raise CorpusFileError(explain(path, document, overrides, error)) from error
+    if corpus.name != path.stem:
+        variable = overrides.get(("name",))
+        where = f"environment {variable}" if variable else f"{path}:{line_of(document, ('name',))}"
+        found = f"found {corpus.name!r}; allowed: the file's name, {path.stem!r}"
+        raise CorpusFileError(f"{where}: name: {found}")
+    return corpus.placed(path.resolve().parent)
+
+
+def load_corpora(folder: Path, environ: Mapping[str, str] | None = None) -> dict[str, Corpus]:
+    """All corpora of a folder by name, sorted. Raises CorpusFileError listing the mistakes of all files."""
+    if not folder.is_dir():
+        raise CorpusFileError(
+            f"{folder}: no such folder; set RAG_CORPORA to the folder with the corpus files"
+        )
+    corpora: dict[str, Corpus] = {}
+    mistakes = [f"{path}:1: found the ending .yml; allowed: .yaml" for path in sorted(folder.glob("*.yml"))]
+    files = sorted(folder.glob("*.yaml"))
+    for path in files:
+        try:
+            corpora[path.stem] = load_corpus(path, environ)
+        except CorpusFileError as error:
+            mistakes.append(str(error))
+    mistakes += stray_overrides([path.stem for path in files], os.environ if environ is None else environ)
+    if mistakes:
+        raise CorpusFileError("\n".join(mistakes))
+    return corpora
+
+
+def _parse(path: Path) -> tuple[dict[str, Any], Any]:
+    """The file's values, and the same as a document that knows the line of each of them."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = _with_text_keys(YAML(typ="safe", pure=True).load(text))
+        document = YAML(typ="rt").load(text)
+    except OSError as error:
+        raise CorpusFileError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CorpusFileError(f"{path}: cannot be read: byte {error.start} is not UTF-8") from error
+    except DuplicateKeyError as error:
+        problem = str(error.problem).split(" with value")[0].replace("found duplicate key", "field")
+        raise CorpusFileError(f"{path}:{_line(error)}: {problem} stands twice; allowed: once") from error
+    except MarkedYAMLError as error:
+        raise CorpusFileError(f"{path}:{_line(error)}: not valid YAML: {error.problem}") from error
+    except RecursionError as error:
+        raise CorpusFileError(f"{path}:1: nested too deeply, or an alias contains itself") from error
+    except Exception as error:  # the seam to ruamel, whose constructors raise what int(), date() … raise
+        raise CorpusFileError(f"{path}:1: not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        found = "nothing" if values is None else f"a {type(values).__name__}"
+        raise CorpusFileError(f"{path}:1: found {found}; allowed: a mapping of fields, such as 'sources:'")
+    return values, document
+
+
+def _line(error: MarkedYAMLError) -> int:
+    return error.problem_mark.line + 1 if error.problem_mark else 1
+
+
+def _with_text_keys(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {str(key): _with_text_keys(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_with_text_keys(value) for value in node]
+    return node

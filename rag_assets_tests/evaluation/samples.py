@@ -1,0 +1,83 @@
+"""A tiny corpus and search results with known ranks, shared by this room's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from rag_assets.corpus import Corpus, Mode
+from rag_assets.evaluation.evaluate import evaluate
+from rag_assets.evaluation.gold import GoldSet, Question
+from rag_assets.evaluation.report import Report, Subject, build_report
+from rag_assets.evaluation.search import Hit, Search
+
+
+def hit(document_id: str, text: str = "", chunk_id: str | None = None) -> Hit:
+    return Hit(
+        f"{document_id}#{text[:8]}" if chunk_id is None else chunk_id, document_id, text, ("Part",), 1.0
+    )
+
+
+def question(name: str, *, tags: tuple[str, ...] = (), documents: tuple[str, ...] = ("wanted",)) -> Question:
+    return Question(name, f"What of {name}?", documents, (), None, tags)
+
+
+def gold_of(*questions: Question) -> GoldSet:
+    return GoldSet(questions, "0" * 32)
+
+
+def search_at(ranks: Mapping[str, int | None]) -> Search:
+    """Finds the document ``wanted`` at the given rank for each question id, in every mode."""
+
+    def search(questions: Sequence[str], mode: Mode, k: int) -> list[list[Hit]]:
+        results = []
+        for asked in questions:
+            documents = [f"other-{place}" for place in range(1, k + 1)]
+            rank = ranks[asked.removeprefix("What of ").removesuffix("?")]
+            if rank is not None:
+                documents[rank - 1] = "wanted"
+            results.append([hit(document, f"text of {document}") for document in documents])
+        return results
+
+    return search
+
+
+def evaluation_of(
+    ranks: Mapping[str, int | None], tags: Mapping[str, tuple[str, ...]] | None = None
+) -> pl.DataFrame:
+    tagged = {} if tags is None else tags
+    gold = gold_of(*(question(name, tags=tagged.get(name, ())) for name in ranks))
+    return evaluate(gold, search_at(ranks))
+
+
+def corpus_with(rules: Sequence[Mapping[str, object]] = (), gold: str | None = "gold.jsonl") -> Corpus:
+    return Corpus.model_validate(
+        {
+            "name": "handbook",
+            "sources": [{"type": "folder", "path": "docs"}],
+            "evaluation": {"gold": gold, "bootstrap_samples": 200},
+            "gate": {"rules": list(rules)},
+        }
+    )
+
+
+SUBJECT = Subject(lance_version=3, snapshot=2, documents=10, chunks=40, embedder="a model")
+
+
+def report_of(
+    ranks: Mapping[str, int | None],
+    published: Mapping[str, int | None] | None = None,
+    rules: Sequence[Mapping[str, object]] = (),
+    tags: Mapping[str, tuple[str, ...]] | None = None,
+) -> tuple[Report, pl.DataFrame]:
+    questions = evaluation_of(ranks, tags)
+    report = build_report(
+        corpus_with(rules),
+        SUBJECT,
+        gold_of(*(question(name) for name in ranks)),
+        questions,
+        index={"rows": 40, "indexes": {"text": "FTS"}, "vector_recall@10": None},
+        published=None if published is None else (1, evaluation_of(published, tags)),
+    )
+    return report, questions
