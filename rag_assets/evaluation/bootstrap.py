@@ -18,7 +18,8 @@ def interval(values: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray]:
     """Confidence intervals of the column means.
 
     Args:
-        values: questions × metrics, finite, at least one row. All columns see the same resamples.
+        values: one row per question, one column per metric; finite, not empty. All columns see the
+            same resamples.
         samples: number of resamples.
 
     Returns:

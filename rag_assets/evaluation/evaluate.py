@@ -63,7 +63,7 @@ def evaluate(
         batch: questions per call of the search function.
 
     Returns:
-        One row per question × mode: ``SCHEMA`` and one column per metric. ``first_rank`` is the best
+        One row per question and mode: ``SCHEMA`` and one column per metric. ``first_rank`` is the best
         rank of any target, null when none was found; ``hits`` are the best ``KEPT_HITS`` ones.
     """
     names = with_defaults(metrics)

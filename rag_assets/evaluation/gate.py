@@ -126,7 +126,7 @@ def _drop(rule: Rule, allowed: float, candidate: pl.DataFrame, published: pl.Dat
         return _undecided(rule, "max_drop", f"in the published version's evaluation, {before}")
     both = pair(part, before, ["value"])
     if both.is_empty():
-        reason = "the published version's evaluation shares no question with this one; evaluate it on this gold set"
+        reason = "the published version's evaluation shares no question with this one; ask it these questions"
         return _undecided(rule, "max_drop", reason)
     value, baseline = _mean(both["value"]), _mean(both["value_published"])
     if not math.isfinite(baseline):

@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 DEFAULT_METRICS: tuple[str, ...] = (
@@ -30,6 +32,7 @@ DEFAULT_METRICS: tuple[str, ...] = (
     "ndcg@10",
     "mrr",
 )
+_Array = npt.NDArray[Any]
 _NAME = re.compile(r"^(?P<kind>recall|success|ndcg)@(?P<k>[1-9][0-9]*)$")
 
 
@@ -84,22 +87,20 @@ def compute(ranks: pl.Series, names: Sequence[str]) -> pl.DataFrame:
     return pl.DataFrame(columns, schema=dict.fromkeys(names, pl.Float64))
 
 
-def _metric(
-    name: str, totals: np.ndarray, rows: np.ndarray, rank: np.ndarray, slot: np.ndarray
-) -> np.ndarray:
+def _metric(name: str, totals: _Array, rows: _Array, rank: _Array, slot: _Array) -> _Array:
     kind, k = parse_metric(name)
     size = len(totals)
     if kind == "mrr":
         best = np.zeros(size)
         np.maximum.at(best, rows, 1.0 / rank)
-        return np.where(totals > 0, best, np.nan)
+        return np.asarray(np.where(totals > 0, best, np.nan))
     assert k is not None
     if kind == "ndcg":
         counted = slot <= k
         gained = np.bincount(rows[counted], weights=1.0 / np.log2(slot[counted] + 1.0), minlength=size)
         ideal = np.concatenate(([np.nan], np.cumsum(1.0 / np.log2(np.arange(1, k + 1) + 1.0))))
-        return gained / ideal[np.minimum(totals, k)]
+        return np.asarray(gained / ideal[np.minimum(totals, k)])
     seen = np.bincount(rows[rank <= k], minlength=size).astype(float)
     if kind == "success":
-        return np.where(totals > 0, (seen > 0).astype(float), np.nan)
-    return np.divide(seen, totals, out=np.full(size, np.nan), where=totals > 0)
+        return np.asarray(np.where(totals > 0, (seen > 0).astype(float), np.nan))
+    return np.asarray(np.divide(seen, totals, out=np.full(size, np.nan), where=totals > 0))

@@ -48,7 +48,7 @@ def ranks_svg(questions: pl.DataFrame, width: int = WIDE) -> str:
     rows = rank_shares(questions)
     order = [LABELS[mode] for mode in LABELS]
     chart = (
-        alt.Chart(alt.Data(values=rows))
+        alt.Chart(alt.InlineData(values=rows))
         .mark_bar(cornerRadiusTopLeft=2, cornerRadiusTopRight=2)
         .encode(
             x=alt.X(
@@ -77,7 +77,7 @@ def changes_svg(report: Report, width: int = WIDE) -> str:
     ]
     size = max(2, min(18, width // max(1, len(rows)) - 2))
     chart = (
-        alt.Chart(alt.Data(values=rows))
+        alt.Chart(alt.InlineData(values=rows))
         .mark_bar(size=size, cornerRadiusEnd=2)
         .encode(
             x=alt.X("place:Q", axis=None, scale=alt.Scale(domain=[-1, max(len(rows), 12)])),
@@ -96,7 +96,7 @@ def changes_svg(report: Report, width: int = WIDE) -> str:
         .properties(width=width, height=150)
     )
     zero = (
-        alt.Chart(alt.Data(values=[{"zero": 0}]))
+        alt.Chart(alt.InlineData(values=[{"zero": 0}]))
         .mark_rule(color=COLOURS["muted"], strokeWidth=1)
         .encode(y="zero:Q")
     )
@@ -136,7 +136,7 @@ def rank_shares(questions: pl.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _modes(report: Report, width: int) -> alt.LayerChart:
+def _modes(report: Report, width: int) -> Any:
     import altair as alt
 
     rows = [
@@ -152,7 +152,7 @@ def _modes(report: Report, width: int) -> alt.LayerChart:
         if (row := next((r for r in report.metrics if (r.metric, r.mode, r.tag) == (name, mode, None)), None))
     ]
     order = list(LABELS.values())
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    base = alt.Chart(alt.InlineData(values=rows)).encode(
         y=alt.Y(
             "metric:N",
             sort=[title_of(name) for name in COMPARED],

@@ -169,9 +169,7 @@ def build_report(
 
 def _own_warnings(gold: GoldSet | None, questions: pl.DataFrame, before: pl.DataFrame | None) -> list[str]:
     if gold is None:
-        return [
-            "This corpus has no gold set: search quality was not measured. Set evaluation.gold in the corpus file."
-        ]
+        return ["No gold set: search quality was not measured. Set evaluation.gold in the corpus file."]
     found = []
     count = len(gold.questions)
     if count < SMALL_GOLD_SET:

@@ -1,6 +1,6 @@
 """Means with confidence intervals: overall and per tag, and candidate against published.
 
-One row per question and mode → one row per mode × metric × tag.
+One row per question and mode → one row per mode, metric and tag.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def summarize(questions: pl.DataFrame, samples: int) -> tuple[MetricRow, ...]:
 
 
 def pair(candidate: pl.DataFrame, published: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
-    """Questions that both evaluations hold, per mode: ``columns`` and the published ones as ``<name>_published``.
+    """Questions that both evaluations hold, per mode; published values are ``<name>_published``.
 
     Questions pair when they and their targets are the same. Sorted by mode and question.
     """

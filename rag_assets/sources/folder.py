@@ -101,17 +101,15 @@ class FolderSource:
                 continue
             for entry in entries:
                 path = f"{relative}{entry.name}"
-                takes, enters = self._globs.takes(path), self._globs.enters(path)
-                if not (takes or enters):
-                    continue
                 if entry.is_symlink() and not self._contains(os.path.realpath(entry.path)):
-                    outside.append(path)
+                    if self._globs.takes(path) or self._globs.enters(path):
+                        outside.append(path)
                     continue
                 try:
                     if entry.is_dir():
-                        if enters:
+                        if self._globs.enters(path):
                             pending.append((f"{path}/", entry.path, above | {identity}))
-                    elif takes and stat.S_ISREG((status := entry.stat()).st_mode):
+                    elif self._globs.takes(path) and stat.S_ISREG((status := entry.stat()).st_mode):
                         yield path, status
                 except OSError as error:
                     if error.errno not in _GONE:  # else a dangling link, or removed during the walk

@@ -103,7 +103,7 @@ def test_a_report_without_questions_is_a_page_too() -> None:
     )
     page = render_page(report, no_questions())
     Tags(page)
-    assert "no gold set" in page
+    assert "No gold set" in page
     assert "12,345" in page
     assert "<svg" not in page
 

@@ -74,7 +74,7 @@ def test_a_short_passage_must_stand_there_whole_and_not_inside_a_word() -> None:
 
 def test_scripts_without_spaces_are_compared_by_character() -> None:
     assert find_targets(Wanted(passages=("猫在垫子上",)), [hit("a", "一只小猫在垫子上睡觉。")]).ranks == (1,)
-    assert words("Ｒａｇ 2猫咪") == ("rag", "2", "猫", "咪")
+    assert words("\uff32ag 2猫咪") == ("rag", "2", "猫", "咪")
 
 
 def test_documents_come_before_passages_and_both_mark_hits_as_relevant() -> None:

@@ -61,7 +61,7 @@ def test_worst_questions_come_worst_first_without_the_perfect_ones() -> None:
 def test_without_a_gold_set_a_warning_stands_and_only_problems_decide() -> None:
     report = build_report(corpus_with(gold=None), SUBJECT, None, no_questions(), index={})
     assert (report.questions, report.metrics, report.verdict.passed) == (0, (), True)
-    assert "no gold set" in report.warnings[0]
+    assert "No gold set" in report.warnings[0]
     failed = build_report(
         corpus_with(gold=None), SUBJECT, None, no_questions(), index={}, problems=["broken"]
     )
