@@ -31,6 +31,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(DEV) ## install everything, developers' tools included, into .venv
+	@echo "ready: make demo, make ui, make test"
 
 demo: $(RUNTIME) $(DAGSTER)/dagster.yaml ## raw documents to a published index: the corpus "handbook"
 	@DAGSTER_HOME=$(DAGSTER) $(BIN)/rag-assets run handbook

@@ -36,8 +36,8 @@ HEADLINE = ("recall@5 hybrid", "ndcg@10 hybrid", "mrr hybrid")
 
 
 def say(text: str) -> None:
-    """One plain line."""
-    out.print(escape(text), highlight=False)
+    """One plain line; never broken, so that a path can be copied."""
+    out.print(escape(text), highlight=False, soft_wrap=True)
 
 
 def complain(text: str) -> None:
@@ -82,17 +82,22 @@ def show_run(objects: ObjectStore, corpus: Corpus, outcome: RunOutcome) -> None:
     if outcome.error is None:
         state = status(objects, corpus)
         title = "published" if found["published"] else "nothing new to publish"
-        out.print(Panel(_state_table(objects, state), title=title, title_align="left", expand=False))
-        say(f'Ask it:     rag-assets query {corpus.name} "your question"')
-        say(f"Look back:  rag-assets history {corpus.name}   ·   rag-assets rollback {corpus.name}")
-        say("See it:     make ui")
+        out.print(Panel(_state_table(state), title=title, title_align="left", expand=False))
+        _show_report(objects, state)
+        say(f'Ask it      rag-assets query {corpus.name} "your question"')
+        say(f"Look back   rag-assets history {corpus.name}   ·   rag-assets rollback {corpus.name}")
+        say("See it      make ui   ·   dagster dev -m rag_assets.definitions")
 
 
 def show_status(objects: ObjectStore, state: Mapping[str, Any]) -> None:
     """The ``status`` object as a table."""
-    out.print(
-        Panel(_state_table(objects, state), title=str(state["corpus"]), title_align="left", expand=False)
-    )
+    out.print(Panel(_state_table(state), title=str(state["corpus"]), title_align="left", expand=False))
+    _show_report(objects, state)
+
+
+def _show_report(objects: ObjectStore, state: Mapping[str, Any]) -> None:
+    if state["report"]:
+        say(f"Report      {objects.uri(state['report'])}")
 
 
 def show_plan(plan: Plan) -> None:
@@ -152,15 +157,13 @@ def show_history(entries: Sequence[Mapping[str, Any]], retained: set[int]) -> No
     out.print(table)
 
 
-def _state_table(objects: ObjectStore, state: Mapping[str, Any]) -> Table:
+def _state_table(state: Mapping[str, Any]) -> Table:
     table = Table(box=None, show_header=False)
     if state["publication"] is None:
         table.add_row("publication", "none yet")
     else:
         table.add_row("publication", f"{state['publication']} ({state['kind']}, {state['published_at']})")
-        table.add_row(
-            "version", f"{state['lance_version']} of {objects.uri('index')}/{state['corpus']}.lance"
-        )
+        table.add_row("version", f"{state['lance_version']} of index/{state['corpus']}.lance")
         table.add_row("documents", f"{state['documents']:,}")
         table.add_row("chunks", f"{state['chunks']:,}")
     table.add_row("quarantined", f"{state['quarantined']:,}")
@@ -169,8 +172,6 @@ def _state_table(objects: ObjectStore, state: Mapping[str, Any]) -> Table:
     for name in HEADLINE:
         if name in state["metrics"]:
             table.add_row(name, f"{state['metrics'][name]:.3f}")
-    if state["report"]:
-        table.add_row("report", objects.uri(state["report"]))
     last = state["last_run"]
     if last:
         table.add_row(

@@ -112,7 +112,7 @@ class Workspace:
 
 def paragraphs(count: int, seed: int) -> list[str]:
     """Distinct paragraphs of about 80 words."""
-    words = "index table reader vector publish gate corpus chunk search store rollback version shard".split()
+    words = ["index", "table", "reader", "vector", "publish", "gate", "corpus", "chunk", "search", "store", "rollback"]
     rng = np.random.default_rng(seed)
     return [
         f"Paragraph {seed}-{number}. " + " ".join(rng.choice(words, 80)) + "." for number in range(count)

@@ -31,6 +31,11 @@ PATTERNS_IN_WORDS = {
     S3_URL_PATTERN: "s3://bucket or s3://bucket/prefix, without '?' and '#'",
 }
 
+RESERVED_COLUMNS = frozenset(
+    "chunk_id document_id uri title text heading_path position start end tokens metadata vector".split()
+)
+"""Columns that every published table has (``index.schema``)."""
+
 Mode = Literal["vector", "text", "hybrid"]
 Metric = Annotated[str, Field(pattern=METRIC_PATTERN, examples=["recall@5", "ndcg@10", "mrr"])]
 
@@ -202,6 +207,13 @@ class Index(_Model):
         "for where=\"tenant = 'a'\".",
     )
 
+    @field_validator("filters")
+    @classmethod
+    def _filters_are_no_columns(cls, filters: dict[str, FilterType]) -> dict[str, FilterType]:
+        if taken := sorted(RESERVED_COLUMNS & filters.keys()):
+            raise ValueError(f"{', '.join(taken)}: every table has a column of this name; choose another field")
+        return filters
+
 
 class Evaluation(_Model):
     """How candidates are measured."""
@@ -241,6 +253,13 @@ class Gate(_Model):
     """What a candidate must fulfil to be published."""
 
     rules: tuple[Rule, ...] = Field(default=(), description="All must hold.")
+    max_removed_share: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Largest share of the published documents that one publication may remove. Guards against a "
+        "source that is suddenly empty, such as a folder that is not mounted.",
+    )
 
 
 class Publication(_Model):

@@ -66,7 +66,7 @@ class RowSource:
         raise DataError("no document has a chunk that could be embedded; nothing can be indexed")
 
     def batches(self, documents: pl.DataFrame, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        """The table's rows for the documents (columns of ``snapshots.SCHEMA``), one batch per 512 documents."""
+        """The table's rows for documents (columns of ``snapshots.SCHEMA``), 512 documents at a time."""
         for batch in documents.iter_slices(DOCUMENTS):
             rows = self._vectors_of(self._chunks_of(batch.select(DOCUMENT_COLUMNS)), ("vector", "reason"))
             rows = _identified(rows.filter(pl.col("reason").is_null()))

@@ -57,6 +57,25 @@ def open_table(objects: ObjectStore, corpus: str, at: int | str | None = None) -
         return table  # type: ignore[return-value]
 
 
+def read_tags(objects: ObjectStore, corpus: str) -> dict[str, int]:
+    """Lance version of every tag of the corpus's table; empty when there is no table.
+
+    Through pylance, since importing LanceDB takes a second that a run with nothing to do can save.
+    """
+    import lance
+
+    with translated(f"read the tags of {corpus!r}"):
+        try:
+            dataset = lance.dataset(
+                objects.uri(f"{FOLDER}/{corpus}.lance"), storage_options=objects.storage_options or None
+            )
+        except (ValueError, FileNotFoundError) as error:
+            if "not found" in str(error).lower():
+                return {}
+            raise
+        return {name: int(tag["version"]) for name, tag in dataset.tags.list().items()}
+
+
 @contextmanager
 def translated(what: str) -> Iterator[None]:
     """Turn LanceDB's errors into this package's."""

@@ -14,14 +14,12 @@ import polars as pl
 
 from rag_assets.errors import VerificationFailed
 from rag_assets.index.build import _quoted
-from rag_assets.index.schema import read_metadata
 from rag_assets.index.table import translated
 
 if TYPE_CHECKING:
     from lancedb.table import LanceTable
 
-RECALL_K = 10
-RECALL_QUERIES = 100
+BATCH = 8192  # rows whose vectors are looked at together
 
 
 def verify_all(table: LanceTable, demanded: Iterable[pl.DataFrame]) -> int:
@@ -39,7 +37,9 @@ def verify_all(table: LanceTable, demanded: Iterable[pl.DataFrame]) -> int:
     found: list[pl.DataFrame] = []
     broken = 0
     with translated("read the candidate"):
-        for batch in table.to_lance().to_batches(columns=["chunk_id", "vector"], batch_size=8192):
+        for batch in table.to_lance().to_batches(
+            columns=["chunk_id", "vector"], batch_size=BATCH, batch_readahead=2
+        ):
             found.append(pl.DataFrame({"chunk_id": pl.Series(batch.column("chunk_id"))}))
             broken += _broken_vectors(batch.column("vector"))
     _compare(wanted, pl.concat([wanted.clear(), *found]), broken)
@@ -82,34 +82,6 @@ def verify_indexes(table: LanceTable) -> None:
             if stats is None or stats.num_unindexed_rows:
                 unindexed = "unknown" if stats is None else stats.num_unindexed_rows
                 raise VerificationFailed(f"index {index.name} leaves {unindexed} rows out")
-
-
-def approximate_recall(table: LanceTable) -> float | None:
-    """Recall@10 of the vector index against exact search, over 100 vectors of the table.
-
-    None when the table has no vector index: search is exact then.
-    """
-    if not any("vector" in index.columns for index in table.list_indices()):
-        return None
-    distance = read_metadata(table.schema)["distance"]
-    total = table.count_rows()
-    offsets = np.random.default_rng(total).choice(total, size=min(RECALL_QUERIES, total), replace=False)
-    with translated("measure the recall of the vector index"):
-        sample = table.to_lance().take(sorted(int(offset) for offset in offsets), columns=["vector"])
-        recalls = []
-        for vector in sample.column("vector").to_pylist():
-            exact, approximate = (
-                {
-                    row["chunk_id"]
-                    for row in query.distance_type(distance).limit(RECALL_K).select(["chunk_id"]).to_list()
-                }
-                for query in (
-                    table.search(vector).bypass_vector_index(),
-                    table.search(vector).refine_factor(5),
-                )
-            )
-            recalls.append(len(exact & approximate) / max(1, len(exact)))
-    return float(np.mean(recalls))
 
 
 def _rows_of(table: LanceTable, documents: pl.Series) -> pl.DataFrame:

@@ -1,6 +1,7 @@
-"""The assets of one corpus: documents → chunks → embeddings → index → evaluation → publication."""
+"""The assets of one corpus: documents → chunks → embeddings → index → evaluation → publication.
 
-from __future__ import annotations
+Annotations here are read by Dagster when an asset is defined, so they must not be postponed.
+"""
 
 import getpass
 from collections.abc import Callable, Mapping
@@ -45,7 +46,7 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
     )
     def documents(
         context: dg.AssetExecutionContext, store: StoreResource, progress: dg.ResourceParam[ProgressFor]
-    ) -> dg.MaterializeResult[Any]:
+    ) -> dg.MaterializeResult:
         with reported():
             pipeline = store.pipeline(context, corpus, progress)
             snapshot, counts = pipeline.documents()
@@ -70,7 +71,7 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
     )
     def chunks(
         context: dg.AssetExecutionContext, store: StoreResource, progress: dg.ResourceParam[ProgressFor]
-    ) -> dg.MaterializeResult[Any]:
+    ) -> dg.MaterializeResult:
         with reported():
             pipeline = store.pipeline(context, corpus, progress)
             counts = pipeline.chunks()
@@ -90,7 +91,7 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
     )
     def embeddings(
         context: dg.AssetExecutionContext, store: StoreResource, progress: dg.ResourceParam[ProgressFor]
-    ) -> dg.MaterializeResult[Any]:
+    ) -> dg.MaterializeResult:
         with reported():
             pipeline = store.pipeline(context, corpus, progress)
             counts = pipeline.embeddings()
@@ -120,7 +121,7 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
     )
     def index(
         context: dg.AssetExecutionContext, store: StoreResource, progress: dg.ResourceParam[ProgressFor]
-    ) -> dg.MaterializeResult[Any]:
+    ) -> dg.MaterializeResult:
         with reported():
             pipeline = store.pipeline(context, corpus, progress)
             candidate, state = pipeline.candidate()
@@ -146,7 +147,7 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
     )
     def evaluation(
         context: dg.AssetExecutionContext, store: StoreResource, progress: dg.ResourceParam[ProgressFor]
-    ) -> dg.MaterializeResult[Any]:
+    ) -> dg.MaterializeResult:
         with reported():
             pipeline = store.pipeline(context, corpus, progress)
             report, path = pipeline.evaluate()
@@ -170,7 +171,7 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
         config: PublicationConfig,
         store: StoreResource,
         progress: dg.ResourceParam[ProgressFor],
-    ) -> dg.MaterializeResult[Any]:
+    ) -> dg.MaterializeResult:
         with reported():
             pipeline = store.pipeline(context, corpus, progress)
             by = context.run.tags.get(BY_TAG) or getpass.getuser()

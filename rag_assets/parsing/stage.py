@@ -267,7 +267,7 @@ def _snapshot_rows(batch: list[_Read], parsed: list[pl.DataFrame]) -> pl.DataFra
         },
     )
     empty = pl.DataFrame(
-        schema={name: pl.String for name in ("key", "text_key", "title", "metadata", "reason", "detail")}
+        schema=dict.fromkeys(("key", "text_key", "title", "metadata", "reason", "detail"), pl.String)
     )
     outcome = pl.concat([empty, *parsed]).unique("key")
     rows = listed.join(outcome, left_on="content_key", right_on="key", how="left", maintain_order="left")
@@ -284,7 +284,7 @@ def _snapshot_rows(batch: list[_Read], parsed: list[pl.DataFrame]) -> pl.DataFra
 
 def _row(key: str, outcome: ParsedDocument | Rejection, limits: str) -> dict[str, str | None]:
     if isinstance(outcome, Rejection):
-        row = dict.fromkeys(SCHEMA.names())
+        row: dict[str, str | None] = dict.fromkeys(SCHEMA.names())
         return row | {"key": key, "reason": outcome.reason, "detail": outcome.detail, "limits": limits}
     return {
         "key": key,

@@ -11,9 +11,10 @@ import polars as pl
 from rag_assets.errors import DataError, StoreUnavailable
 from rag_assets.index import build
 from rag_assets.index.candidate import Candidate, CandidateStore, Spec
+from rag_assets.index.recall import recall_at_10
 from rag_assets.index.schema import table_schema
 from rag_assets.index.table import open_table, translated
-from rag_assets.index.verify import approximate_recall, verify_all, verify_changed, verify_indexes
+from rag_assets.index.verify import verify_all, verify_changed, verify_indexes
 from rag_assets.pipeline.progress import Progress
 from rag_assets.publication.log import Publication
 from rag_assets.publication.publish import everything_changed
@@ -104,10 +105,10 @@ def build_candidate(
 
 def _recall(table: LanceTable, pipeline: Pipeline) -> dict[str, Any]:
     """Recall of the vector index; one that fell below the limit is trained anew."""
-    recall = approximate_recall(table)
+    recall = recall_at_10(table)
     if recall is not None and recall < pipeline.corpus.index.vector.min_recall:
         build.retrain(table, pipeline.corpus.index)
-        return {"vector_recall@10": approximate_recall(table), "trained_rows": table.count_rows()}
+        return {"vector_recall@10": recall_at_10(table), "trained_rows": table.count_rows()}
     return {"vector_recall@10": recall}
 
 

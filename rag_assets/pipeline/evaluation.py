@@ -60,7 +60,7 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
         questions,
         index={key: value for key, value in candidate.facts.items() if key != "poisoned_sample"},
         published=published,
-        problems=_problems(corpus, candidate),
+        problems=_problems(corpus, candidate, _base_documents(pipeline, candidate)),
         warnings=_warnings(candidate, quarantined),
     )
     write_report(objects, path, report, questions)
@@ -107,13 +107,24 @@ def _published(
     return number, _measure(pipeline, gold, measurements, metrics, others[number], embedder)
 
 
-def _problems(corpus: Corpus, candidate: Candidate) -> list[str]:
+def _problems(corpus: Corpus, candidate: Candidate, published: int) -> list[str]:
+    """What is wrong with the candidate apart from its search quality. ``published``: documents of its base."""
+    found = []
+    removed, allowed = candidate.changes.get("removed", 0), corpus.gate.max_removed_share
+    if removed > allowed * published:
+        found.append(
+            f"{removed} of {published} published documents would be removed; gate.max_removed_share allows {allowed:.0%}"
+        )
     recall, least = candidate.facts.get("vector_recall@10"), corpus.index.vector.min_recall
     if recall is not None and recall < least:
-        return [
+        found.append(
             f"recall@10 of the vector index against exact search is {recall:.3f}; at least {least:.3f} is required"
-        ]
-    return []
+        )
+    return found
+
+
+def _base_documents(pipeline: Pipeline, candidate: Candidate) -> int:
+    return pipeline.log.find(candidate.base).documents if candidate.base in pipeline.log.versions() else 0
 
 
 def _warnings(candidate: Candidate, quarantined: int) -> list[str]:

@@ -189,7 +189,7 @@ class Pipeline:
         return candidate, state
 
     def latest_candidate(self) -> Candidate:
-        """The candidate that evaluation and publication are about: of the latest snapshot, or what is published.
+        """The candidate of the latest snapshot, which may be what is published.
 
         Raises:
             VerificationFailed: it has not been built.
@@ -212,7 +212,7 @@ class Pipeline:
         return report, path
 
     def publish(self, *, reason: str, by: str) -> tuple[Publication, bool]:
-        """Publish the latest candidate, if it is not published already. Returns what readers see, and if it is new.
+        """Publish the latest candidate, if it is not. Returns what readers see, and whether it is new.
 
         Raises:
             GateRefused, VerificationFailed, PublicationConflict: see ``publication.publish``.
@@ -223,7 +223,7 @@ class Pipeline:
         if head is not None and head.version == candidate.version:
             publication, new = head, False
         else:
-            report, path = evaluate_candidate(self, candidate, self._progress)
+            _, path = evaluate_candidate(self, candidate, self._progress)
             publication, new = publish(self.objects, self.corpus, candidate, path, reason=reason, by=by), True
             retain(self.objects, self.corpus)
         facts = {"published": new, "publication": publication.number, "version": publication.version}
@@ -241,7 +241,7 @@ class Pipeline:
         self.runs.record(self._run_id, stage, {**facts, "seconds": time.perf_counter() - started})
 
     def _documents_to_process(self) -> pl.DataFrame:
-        """Readable documents whose chunks and vectors may be missing: those that differ from what is published.
+        """Readable documents that differ from what is published: only theirs may lack chunks or vectors.
 
         A published index has all of its chunks and vectors in the stores, so only the change counts.
         """

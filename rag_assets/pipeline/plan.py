@@ -10,8 +10,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
-
 from rag_assets.corpus import Corpus
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.pipeline.progress import Progress, silent

@@ -19,7 +19,7 @@ import polars as pl
 
 from rag_assets.errors import NotPublished, PublicationConflict
 from rag_assets.index.candidate import Spec
-from rag_assets.index.table import FOLDER, open_table, translated
+from rag_assets.index.table import FOLDER, open_table, read_tags, translated
 from rag_assets.store.content import parquet_bytes, read_parquet
 from rag_assets.store.objects import ObjectStore
 
@@ -77,10 +77,7 @@ class PublicationLog:
 
     def versions(self) -> dict[int, int]:
         """Lance version of each retained publication, by number."""
-        table = open_table(self._objects, self._corpus)
-        if table is None:
-            return {}
-        return _numbered(_tags(table))
+        return _numbered(read_tags(self._objects, self._corpus))
 
     def head(self) -> Publication | None:
         """The newest publication: what readers see. None before the first."""
@@ -89,12 +86,11 @@ class PublicationLog:
 
     def repair(self) -> None:
         """Finish a publish that was killed after its claim: move the tag ``published`` forward."""
-        table = open_table(self._objects, self._corpus)
-        if table is None:
-            return
-        tags = _tags(table)
+        tags = read_tags(self._objects, self._corpus)
         versions = _numbered(tags)
         if versions and tags.get(PUBLISHED) != versions[max(versions)]:
+            table = open_table(self._objects, self._corpus)
+            assert table is not None, "a tag implies a table"
             _point(table, PUBLISHED, versions[max(versions)], exists=PUBLISHED in tags)
 
     def find(self, number: int) -> Publication:
@@ -149,7 +145,9 @@ class PublicationLog:
                 ) from error
             with translated(f"claim {publication.tag}"):
                 raise
-        _point(table, PUBLISHED, publication.version, exists=PUBLISHED in _tags(table))
+        _point(
+            table, PUBLISHED, publication.version, exists=PUBLISHED in read_tags(self._objects, self._corpus)
+        )
         return publication
 
     def drop(self, numbers: list[int]) -> None:
@@ -175,17 +173,6 @@ class PublicationLog:
         record = json.loads(self._objects.get(f"{self._root}/{number:08d}-{version:010d}.json"))
         record["held"] = tuple(record["held"])
         return Publication(**{**record, "spec": Spec(**record["spec"])})
-
-
-def published_version(objects: ObjectStore, corpus: str) -> tuple[int, int] | None:
-    """(number, Lance version) of what readers see, in one small read; None before the first publication."""
-    versions = PublicationLog(objects, corpus).versions()
-    return (max(versions), versions[max(versions)]) if versions else None
-
-
-def _tags(table: LanceTable) -> dict[str, int]:
-    with translated("read the tags"):
-        return {name: int(tag["version"]) for name, tag in table.tags.list().items()}
 
 
 def _numbered(tags: Mapping[str, int]) -> dict[int, int]:

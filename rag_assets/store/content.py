@@ -28,6 +28,7 @@ from typing import Any
 
 import polars as pl
 
+from rag_assets.errors import StoreUnavailable
 from rag_assets.store.digest import digest
 from rag_assets.store.objects import ObjectNotFound, ObjectStore
 
@@ -39,6 +40,15 @@ SMALL_ROWS = 512  # a shard with fewer rows is small
 MERGED_ROWS = 4096  # rows of a merged shard, at most
 CACHED_SHARDS = 4
 CACHED_BUCKETS = 16
+ATTEMPTS = 10  # looks at a store whose shards another process keeps merging
+
+
+class ObjectDamaged(StoreUnavailable):
+    """An object is there, but it is not a whole Parquet file."""
+
+    retryable = False
+
+
 READERS = 8
 
 
@@ -87,69 +97,75 @@ class ContentStore:
             self._objects.put(f"{self._root}/about.json", json.dumps(self._about, indent=2).encode())
         rows = rows.select(self.schema.names()).cast(self.schema)
         data = parquet_bytes(rows)
-        shard = digest(*rows[KEY])
+        shard = _shard_of(rows)
         self._objects.put(self._shard_path(shard), data)
         self._keys[shard] = rows[KEY]
         self._recent = None
         return len(data)
 
     def get(self, keys: pl.Series, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
-        """Rows of the keys that are present, shard by shard, in no promised order.
+        """Rows of the keys that are present, shard by shard, each in the order of writing.
 
         Args:
             keys: keys wanted; unknown ones are left out.
             columns: columns wanted besides the key (default: all).
         """
-        names = (KEY, *[name for name in (columns or self.schema.names()) if name != KEY])
+        names = self._names(columns)
         wanted = keys.unique().alias(KEY).to_frame()
-        for attempt in range(3):
+        for _ in range(ATTEMPTS):
             vanished = []
-            located = self._locate(wanted)
+            located = self._locate(wanted).unique(KEY, keep="any")
             for (shard,), part in located.group_by(["shard"], maintain_order=True):
                 try:
                     rows = self._read(str(shard), names)
                 except ObjectNotFound:
                     vanished.append(part)  # merged into another shard meanwhile
                     continue
-                yield rows.join(part, on=KEY, how="semi").unique(KEY, keep="first")
+                hit = rows.join(part, on=KEY, how="semi", maintain_order="left")
+                yield hit.unique(KEY, keep="first", maintain_order=True)
             if not vanished:
                 return
             self._forget()
             wanted = pl.concat(vanished).select(KEY)
-        raise ObjectNotFound(
-            f"{self._objects.uri(self._root)}: shards kept vanishing after {attempt + 1} attempts"
-        )
+        raise ObjectNotFound(f"{self._objects.uri(self._root)}: shards kept vanishing in {ATTEMPTS} attempts")
 
     def collect(self, keys: pl.Series, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """All rows of ``get`` as one frame."""
-        names = [KEY, *[name for name in (columns or self.schema.names()) if name != KEY]]
-        empty = pl.DataFrame(schema={name: self.schema[name] for name in names})
+        empty = pl.DataFrame(schema={name: self.schema[name] for name in self._names(columns)})
         return pl.concat([empty, *self.get(keys, columns)])
 
     def drop(self, keys: pl.Series) -> None:
-        """Forget rows: the shards that hold them are rewritten without them."""
-        located = self._locate(keys.unique().alias(KEY).to_frame())
-        for (shard,), part in located.group_by(["shard"]):
-            rows = self._read(str(shard), tuple(self.schema.names()))
-            kept = rows.join(part, on=KEY, how="anti")
+        """Forget rows: every shard that holds one of them is rewritten without it.
+
+        Nobody else may write meanwhile: a merge in progress would bring the rows back.
+        """
+        wanted = keys.unique().alias(KEY).to_frame()
+        for shard in self._locate(wanted)["shard"].unique():
+            kept = self._read(shard, self._names(None)).join(
+                wanted, on=KEY, how="anti", maintain_order="left"
+            )
             if kept.height:
                 self.commit(kept)
-            self._delete([str(shard)])
+            self._delete([shard])
 
     def maintain(self) -> None:
         """Merge small shards and renew the index, when there is enough to do. Cheap otherwise."""
-        self._load()
-        assert self._keys is not None
-        small = [shard for shard, keys in self._keys.items() if keys.len() < SMALL_ROWS]
-        if len(small) >= SMALL_SHARDS:
-            self._merge(small)
-        if len(self._keys) >= UNINDEXED_SHARDS:
-            self._reindex()
+        for with_index in (True, False):
+            try:
+                self._maintain(with_index=with_index)
+                return
+            except (ObjectNotFound, ObjectDamaged):
+                # Another process is at it, or the index is damaged: once more from the shards
+                # themselves. Where that fails, too, the other process does the work.
+                self._forget()
 
     # -- shards -------------------------------------------------------------------------
 
     def _shard_path(self, shard: str) -> str:
         return f"{self._root}/shards/{shard}.parquet"
+
+    def _names(self, columns: Sequence[str] | None) -> tuple[str, ...]:
+        return (KEY, *[name for name in (self.schema.names() if columns is None else columns) if name != KEY])
 
     def _read(self, shard: str, columns: tuple[str, ...]) -> pl.DataFrame:
         cached = self._shard_cache.get((shard, columns))
@@ -162,25 +178,31 @@ class ContentStore:
             self._shard_cache.popitem(last=False)
         return frame
 
+    def _maintain(self, *, with_index: bool) -> None:
+        self._load(with_index=with_index)
+        assert self._keys is not None
+        small = [shard for shard, keys in self._keys.items() if keys.len() < SMALL_ROWS]
+        if len(small) >= SMALL_SHARDS:
+            self._merge(small)
+        if len(self._keys) >= UNINDEXED_SHARDS:
+            self._reindex()
+
     def _merge(self, shards: list[str]) -> None:
-        parts: list[pl.DataFrame] = []
-        merged: list[str] = []
+        parts: dict[str, pl.DataFrame] = {}
 
         def flush() -> None:
-            if not parts:
-                return
-            self.commit(pl.concat(parts).unique(KEY, keep="first", maintain_order=True))
-            self._delete(merged)
+            rows = pl.concat(parts.values()).unique(KEY, keep="first", maintain_order=True)
+            self.commit(rows)
+            # A shard that held all rows of the others is the merged one.
+            self._delete([shard for shard in parts if shard != _shard_of(rows)])
             parts.clear()
-            merged.clear()
 
         for shard in shards:
-            rows = self._read(shard, tuple(self.schema.names()))
-            if parts and sum(part.height for part in parts) + rows.height > MERGED_ROWS:
+            rows = self._read(shard, self._names(None))
+            if parts and sum(part.height for part in parts.values()) + rows.height > MERGED_ROWS:
                 flush()
-            parts.append(rows)
-            merged.append(shard)
-        if len(merged) > 1:
+            parts[shard] = rows
+        if len(parts) > 1:
             flush()
 
     def _delete(self, shards: list[str]) -> None:
@@ -202,32 +224,46 @@ class ContentStore:
         self._shard_cache.clear()
 
     def _load(self, *, with_index: bool = True) -> None:
-        if self._keys is not None:
-            return
-        present = {
-            info.path.rsplit("/", 1)[1].removesuffix(".parquet")
-            for info in self._objects.list(f"{self._root}/shards")
-        }
-        index = json.loads((with_index and self._objects.find(f"{self._root}/index.json")) or b"{}")
-        covered = set(index.get("shards", []))
-        self._buckets = index.get("buckets", [])
-        self._indexed = sorted(covered & present)
-        uncovered = sorted(present - covered)
+        for attempt in range(ATTEMPTS):
+            if self._keys is not None:
+                return
+            present = {
+                info.path.rsplit("/", 1)[1].removesuffix(".parquet")
+                for info in self._objects.list(f"{self._root}/shards")
+            }
+            index = self._read_index() if with_index else {}
+            covered = set(index.get("shards", []))
+            self._buckets = index.get("buckets", [])
+            self._indexed = sorted(covered & present)
+            try:
+                self._keys = self._read_keys(sorted(present - covered))
+            except ObjectNotFound:  # merged into another shard since it was listed
+                if attempt == ATTEMPTS - 1:
+                    raise
+
+    def _read_keys(self, shards: list[str]) -> dict[str, pl.Series]:
         with ThreadPoolExecutor(READERS) as pool:  # an object store answers in tens of milliseconds
             frames = pool.map(
-                lambda shard: read_parquet(self._objects, self._shard_path(shard), (KEY,)), uncovered
+                lambda shard: read_parquet(self._objects, self._shard_path(shard), (KEY,)), shards
             )
-            self._keys = {shard: frame[KEY] for shard, frame in zip(uncovered, frames, strict=True)}
+            return {shard: frame[KEY] for shard, frame in zip(shards, frames, strict=True)}
+
+    def _read_index(self) -> dict[str, list[str]]:
+        try:
+            found: dict[str, list[str]] = json.loads(self._objects.find(f"{self._root}/index.json") or b"{}")
+        except ValueError:
+            return {}  # damaged is as good as lost
+        return found
 
     def _locate(self, wanted: pl.DataFrame) -> pl.DataFrame:
-        """(key, shard) of the wanted keys that are present; one shard for each key."""
+        """(key, shard) of the wanted keys that are present; a key that was written twice has two rows."""
         try:
             return self._look_up(wanted)
-        except ObjectNotFound:
+        except (ObjectNotFound, ObjectDamaged):
             self._forget()  # another process renewed the index or merged shards
         try:
             return self._look_up(wanted)
-        except ObjectNotFound:
+        except (ObjectNotFound, ObjectDamaged):
             self._forget()  # the index is damaged: the shards themselves are the truth
             self._load(with_index=False)
             return self._look_up(wanted)
@@ -244,7 +280,7 @@ class ContentStore:
             for (bucket,), part in wanted.group_by(_bucket_of(pl.col(KEY))):
                 hit = self._bucket(int(bucket)).join(part, on=KEY, how="semi")
                 found.append(hit.join(alive, on="shard", how="semi"))
-        return pl.concat(found).unique(KEY, keep="any")
+        return pl.concat(found)
 
     def _entries(self) -> list[pl.DataFrame]:
         """(key, shard) of the shards beyond the index."""
@@ -273,7 +309,7 @@ class ContentStore:
             entries = recent.filter(pl.col("bucket") == bucket).drop("bucket")
             if old:
                 entries = pl.concat([self._bucket(bucket).join(alive, on="shard", how="semi"), entries])
-            entries = entries.unique(KEY, keep="any").sort(KEY)
+            entries = entries.unique().sort(KEY, "shard")
             name = f"{bucket:02d}-{digest(*entries[KEY], *entries['shard'])}"
             self._objects.put(f"{self._root}/index/{name}.parquet", parquet_bytes(entries))
             names.append(name)
@@ -286,17 +322,32 @@ class ContentStore:
 
 
 def read_parquet(objects: ObjectStore, path: str, columns: Sequence[str]) -> pl.DataFrame:
-    """Some columns of a stored Parquet file. Raises ObjectNotFound."""
+    """Some columns of a stored Parquet file. The seam to Polars' reader.
+
+    Raises:
+        ObjectNotFound: there is none.
+        ObjectDamaged: it is not whole.
+        StoreUnavailable: the store did not answer.
+    """
+    uri = objects.uri(path)
     try:
         return (
-            pl.scan_parquet(objects.uri(path), storage_options=objects.storage_options or None, glob=False)
+            pl.scan_parquet(uri, storage_options=objects.storage_options or None, glob=False)
             .select(columns)
             .collect()
         )
-    except (FileNotFoundError, pl.exceptions.ComputeError) as error:
-        if isinstance(error, FileNotFoundError) or "not found" in str(error).lower() or "404" in str(error):
-            raise ObjectNotFound(f"{objects.uri(path)}: no such object") from error
-        raise
+    except FileNotFoundError as error:
+        raise ObjectNotFound(f"{uri}: no such object") from error
+    except OSError as error:
+        raise StoreUnavailable(f"could not read {uri}: {str(error).splitlines()[0]}") from error
+    except pl.exceptions.ComputeError as error:
+        raise ObjectDamaged(
+            f"{uri} is damaged: {str(error).splitlines()[0]}; delete it to have it made anew"
+        ) from error
+
+
+def _shard_of(rows: pl.DataFrame) -> str:
+    return digest(*rows[KEY])
 
 
 def _bucket_of(key: pl.Expr) -> pl.Expr:

@@ -20,7 +20,7 @@ from typing import Any
 
 
 def main() -> None:
-    import sentence_transformers  # noqa: F401
+    import sentence_transformers
     import sentence_transformers.sentence_transformer.modules  # noqa: F401
     import torch
 

@@ -138,7 +138,8 @@ def test_another_dimension_rebuilds_the_table_in_its_lineage(workspace: Workspac
 
 
 def test_a_poison_text_is_quarantined_and_its_neighbours_go_on(workspace: Workspace) -> None:
-    workspace.write("bad.md", "# Bad\n\n## One\n\nfine\n\n## Two\n\n" + "POISON " * 120 + "\n\n## Three\n\n" + "ok " * 120)
+    sections = ("fine", "POISON " * 120, "ok " * 120)
+    workspace.write("bad.md", "# Bad\n\n" + "\n\n".join(f"## {part[:4]}\n\n{part}" for part in sections))
     workspace.run(poison="POISON")
     rows = workspace.rows()
     bad = rows.filter(rows["document_id"] == "bad.md")

@@ -1,0 +1,97 @@
+"""Verification refuses every table that is not exactly what its snapshot demands. Tampering goes through LanceDB."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lance
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from rag_assets.errors import VerificationFailed
+from rag_assets.index.table import open_table
+from rag_assets.index.verify import verify_all, verify_changed, verify_indexes
+from rag_assets.store.snapshots import OK
+from rag_assets_tests.workspace import Workspace
+
+
+def latest(workspace: Workspace) -> Any:
+    table = open_table(workspace.objects, workspace.name)
+    assert table is not None
+    return table
+
+
+def documents(workspace: Workspace) -> pl.DataFrame:
+    pipeline, _ = workspace.pipeline()
+    return pipeline.snapshots.rows(pipeline.snapshots.latest()).filter(pl.col("status") == OK)
+
+
+def verify(workspace: Workspace) -> int:
+    return verify_all(latest(workspace), workspace.pipeline()[0].rows.ids(documents(workspace)))
+
+
+def append(workspace: Workspace, change: Any) -> None:
+    """Add one row, made from an existing one, past every check of LanceDB's."""
+    table = latest(workspace).to_lance()
+    rows = table.to_table(limit=1)
+    record = change(rows.to_pylist()[0])
+    lance.write_dataset(pa.Table.from_pylist([record], schema=rows.schema), table.uri, mode="append")
+
+
+def test_an_untouched_table_passes(published: Workspace) -> None:
+    assert verify(published) == published.rows().height
+    verify_indexes(latest(published))
+
+
+def test_a_missing_row_is_refused(copied: Workspace) -> None:
+    table = latest(copied)
+    table.delete(f"chunk_id = '{copied.rows()['chunk_id'][0]}'")
+    with pytest.raises(VerificationFailed, match="1 chunks missing, 0 surplus, 0 double, 0 with a broken vector"):
+        verify(copied)
+
+
+def test_a_surplus_row_is_refused(copied: Workspace) -> None:
+    append(copied, lambda row: {**row, "chunk_id": "f" * 32})
+    with pytest.raises(VerificationFailed, match="0 chunks missing, 1 surplus, 0 double"):
+        verify(copied)
+
+
+def test_a_row_that_stands_twice_is_refused(copied: Workspace) -> None:
+    append(copied, lambda row: row)
+    with pytest.raises(VerificationFailed, match="0 chunks missing, 0 surplus, 1 double"):
+        verify(copied)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_vector_that_is_not_finite_is_refused(copied: Workspace, number: float) -> None:
+    row = latest(copied).to_lance().to_table(limit=1).to_pylist()[0]
+    latest(copied).delete(f"chunk_id = '{row['chunk_id']}'")
+    append(copied, lambda _: {**row, "vector": [number, *row["vector"][1:]]})
+    with pytest.raises(VerificationFailed, match="0 chunks missing, 0 surplus, 0 double, 1 with a broken vector"):
+        verify(copied)
+
+
+def test_rows_outside_of_an_index_are_refused(copied: Workspace) -> None:
+    append(copied, lambda row: row)
+    with pytest.raises(VerificationFailed, match=r"index \w+ leaves 1 rows out"):
+        verify_indexes(latest(copied))
+
+
+def test_a_small_change_is_verified_by_documents_and_total(copied: Workspace) -> None:
+    every = documents(copied)
+    rows = copied.pipeline()[0].rows
+    some = every.filter(pl.col("document_id").is_in(["penguins.md", 'it\'s a \'quoted\' "name".md']))
+    total = copied.rows().height
+    nobody = pl.Series("document_id", ["gone.md"])
+    assert verify_changed(latest(copied), rows.ids(some), nobody, total) == 2
+    with pytest.raises(VerificationFailed, match=f"has {total} rows; its snapshot demands {total + 1}"):
+        verify_changed(latest(copied), rows.ids(some), nobody, total + 1)
+    with pytest.raises(VerificationFailed, match="still has 1 rows of removed documents"):
+        verify_changed(latest(copied), rows.ids(some), pl.Series("document_id", ["owls.md"]), total)
+    latest(copied).delete("document_id = 'penguins.md'")
+    with pytest.raises(VerificationFailed, match="1 chunks missing"):
+        verify_changed(latest(copied), rows.ids(some), nobody, total - 1)
+    append(copied, lambda row: {**row, "document_id": "penguins.md", "chunk_id": "e" * 32})
+    with pytest.raises(VerificationFailed, match="1 chunks missing, 1 surplus"):
+        verify_changed(latest(copied), rows.ids(some), nobody, total)
