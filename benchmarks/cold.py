@@ -46,7 +46,7 @@ def measure(setting: Setting) -> Mapping[str, Sequence[Row]]:
     """Rows ``ratio`` (one per precision) and ``stages``."""
     folder = documents(setting)
     native = resolve("auto") == "bfloat16"
-    orders = {"bfloat16": ("ours", "bare", "bare", "ours")} if native else {}
+    orders: dict[str, tuple[str, ...]] = {"bfloat16": ("ours", "bare", "bare", "ours")} if native else {}
     # Twice as long each; where bfloat16 is native, one pair shows what it saves.
     orders["float32"] = ("bare", "ours") if native else ("ours", "bare", "bare", "ours")
     rows, stages = [], []

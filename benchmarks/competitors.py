@@ -56,13 +56,11 @@ def measure(setting: Setting) -> Mapping[str, Sequence[Row]]:
     if setting.quick:
         documents = copy_some(clone / "docs/overview", setting.scratch / "few", 20)
     settings = {"embedder": {"type": "static"}, "chunking": {"max_tokens": MAX_TOKENS}}
-    repeats = 1 if setting.quick else 2
+    project = Project(setting.scratch / "project", documents, **settings)
     bare, colds = [], []
-    for number in range(repeats):
+    for _ in range(1 if setting.quick else 2):
+        shutil.rmtree(project.store, ignore_errors=True)
         bare.append(run(["-m", "benchmarks.bare_ingest", str(documents), str(BARE_CHARACTERS)]))
-        if number:
-            shutil.rmtree(project.root)
-        project = Project(setting.scratch / f"cold-{number}", documents, **settings)
         colds.append(project.run())
         bare.append(run(["-m", "benchmarks.bare_ingest", str(documents), str(BARE_CHARACTERS)]))
     versions = [project.lance_versions()]
@@ -105,7 +103,9 @@ def measure(setting: Setting) -> Mapping[str, Sequence[Row]]:
     return {
         "systems": [_shown(ours), *(_compared(ours, other) for other in COMPETITORS)],
         "ours": [facts],
-        "stages": [{"run": name, **one.stage_seconds} for name, one in (("cold", colds[-1]), ("edits", edits))],
+        "stages": [
+            {"run": name, **one.stage_seconds} for name, one in (("cold", colds[-1]), ("edits", edits))
+        ],
     }
 
 

@@ -27,7 +27,9 @@ class Finished:
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
     """The caller's environment without its settings for this package, and without telemetry."""
     kept = {
-        key: value for key, value in os.environ.items() if not key.startswith("RAG_") and key != "DAGSTER_HOME"
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("RAG_") and key != "DAGSTER_HOME"
     }
     paths = [str(ROOT), *kept.get("PYTHONPATH", "").split(os.pathsep)]
     return {

@@ -37,7 +37,6 @@ def write_beir(
     names: dict[str, str] = {}
     for document in _lines(source / "corpus.jsonl"):
         name = f"{UNSAFE.sub('_', document['_id'])}.md"
-        assert name not in names.values() or name.lower() not in names, "two ids give one file name"
         names[document["_id"]] = name
         title = document.get("title") or ""
         text = f"# {title}\n\n{document['text']}\n" if title else f"{document['text']}\n"
@@ -56,7 +55,8 @@ def write_beir(
     chosen = questions[:limit]
     gold.write_text(
         "".join(
-            json.dumps({"id": query["_id"], "question": query["text"], "documents": relevant[query["_id"]]}) + "\n"
+            json.dumps({"id": query["_id"], "question": query["text"], "documents": relevant[query["_id"]]})
+            + "\n"
             for query in chosen
         ),
         encoding="utf-8",
@@ -66,7 +66,7 @@ def write_beir(
 
 def figures(report: Mapping[str, Any]) -> dict[tuple[str, str], float]:
     """(mode, metric) → mean over all questions, from an evaluation report."""
-    return {(row["mode"], row["metric"]): row["mean"] for row in report["metrics"] if row["tag"] is None}
+    return {(row["mode"], row["metric"]): row["value"] for row in report["metrics"] if row["tag"] is None}
 
 
 def measure(setting: Setting) -> Mapping[str, Sequence[Row]]:

@@ -154,15 +154,13 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Make another retained publication what readers see; atomic, like a publish."""
-    import getpass
-
     from rag_assets.pipeline.status import history_entry
     from rag_assets.publication.publish import rollback as roll_back
     from rag_assets.terminal import say
 
     with _reported():
         settings, _ = _load(corpus)
-        publication = roll_back(_store(settings), corpus, to, reason=reason, by=getpass.getuser())
+        publication = roll_back(_store(settings), corpus, to, reason=reason, by=settings.by)
         if as_json:
             _print(history_entry(publication))
         else:

@@ -7,6 +7,7 @@ reads the standard AWS variables itself.
 
 from __future__ import annotations
 
+import getpass
 from pathlib import Path
 
 from pydantic import Field
@@ -26,3 +27,14 @@ class Settings(BaseSettings):
         default=Path("corpora"),
         description="Folder with the corpus files <name>.yaml. RAG_CORPORA.",
     )
+    by: str = Field(
+        default_factory=lambda: _user(),
+        description="Who publishes and rolls back, for the publication log; default: the user's name. RAG_BY.",
+    )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a user id that has no name
+        return "unknown"

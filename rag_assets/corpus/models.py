@@ -32,7 +32,10 @@ PATTERNS_IN_WORDS = {
 }
 
 RESERVED_COLUMNS = frozenset(
-    "chunk_id document_id uri title text heading_path position start end tokens metadata vector".split()
+    [
+        *("chunk_id", "document_id", "uri", "title", "text", "heading_path", "position", "start", "end"),
+        *("tokens", "metadata", "vector"),
+    ]
 )
 """Columns that every published table has (``index.schema``)."""
 
@@ -211,7 +214,9 @@ class Index(_Model):
     @classmethod
     def _filters_are_no_columns(cls, filters: dict[str, FilterType]) -> dict[str, FilterType]:
         if taken := sorted(RESERVED_COLUMNS & filters.keys()):
-            raise ValueError(f"{', '.join(taken)}: every table has a column of this name; choose another field")
+            raise ValueError(
+                f"{', '.join(taken)}: every table has a column of this name; choose another field"
+            )
         return filters
 
 

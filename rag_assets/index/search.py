@@ -1,8 +1,8 @@
 """Search one pinned version: by vector, by text (BM25), or both, fused by reciprocal rank.
 
-Reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009. Every leg fetches ``DEPTH``
-rows, since fusing two short lists loses what stands low in both; ties are broken by chunk
-id, so that the same question gives the same answer.
+Reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009. Every search fetches ``DEPTH``
+rows: fusing two short lists loses what stands low in both, and ties, which are broken by chunk
+id, must not be cut before that. So the same question gives the same answer, whatever k is.
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ class PinnedIndex:
         self, text: str, vector: NDArray[np.float32] | None, k: int, mode: Mode, where: str | None
     ) -> list[Hit]:
         with translated("search the index"):
-            if mode == "vector":
-                return self._by_vector(vector, k, where)
-            if mode == "text":
-                return self._by_text(text, k, where)
             depth = max(k, DEPTH)
+            if mode == "vector":
+                return self._by_vector(vector, depth, where)[:k]
+            if mode == "text":
+                return self._by_text(text, depth, where)[:k]
             return fuse([self._by_vector(vector, depth, where), self._by_text(text, depth, where)])[:k]
 
     def _by_vector(self, vector: NDArray[np.float32] | None, k: int, where: str | None) -> list[Hit]:

@@ -3,7 +3,6 @@
 Annotations here are read by Dagster when an asset is defined, so they must not be postponed.
 """
 
-import getpass
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ from rag_assets.orchestration.resources import ProgressFor, StoreResource
 from rag_assets.parsing.parse import PARSERS, parser_fingerprint
 from rag_assets.parsing.stage import check_quarantine
 from rag_assets.publication.publish import explain_refusal
+from rag_assets.settings import Settings
 from rag_assets.store.digest import fingerprint
 
 STAGES = ("documents", "chunks", "embeddings", "index", "evaluation", "publication")
@@ -174,7 +174,7 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
     ) -> dg.MaterializeResult:
         with reported():
             pipeline = store.pipeline(context, corpus, progress)
-            by = context.run.tags.get(BY_TAG) or getpass.getuser()
+            by = context.run.tags.get(BY_TAG) or Settings().by
             published, new = pipeline.publish(reason=config.reason, by=by)
         return dg.MaterializeResult(
             metadata=metadata.publication(published, new),

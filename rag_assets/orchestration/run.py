@@ -5,7 +5,6 @@ The run is an ordinary Dagster run: with ``DAGSTER_HOME`` set it shows in the UI
 
 from __future__ import annotations
 
-import getpass
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from rag_assets.orchestration.assets import BY_TAG, corpus_assets
 from rag_assets.orchestration.resources import StoreResource
 from rag_assets.pipeline.progress import Progress
 from rag_assets.pipeline.runs import RunRecords, summary
+from rag_assets.settings import Settings
 from rag_assets.store.objects import ObjectStore
 
 
@@ -53,7 +53,7 @@ def run_corpus(corpus: Corpus, store: str, *, reason: str, progress: Progress) -
                 "ops": {f"{corpus.name}__publication": {"config": {"reason": reason}}},
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
-            tags={BY_TAG: getpass.getuser()},
+            tags={BY_TAG: Settings().by},
             raise_on_error=False,
         )
     failed_checks = [

@@ -38,7 +38,7 @@ UNINDEXED_SHARDS = 64  # shards beyond the index before it is rewritten
 SMALL_SHARDS = 32  # small shards before they are merged
 SMALL_ROWS = 512  # a shard with fewer rows is small
 MERGED_ROWS = 4096  # rows of a merged shard, at most
-CACHED_SHARDS = 4
+CACHED_SHARDS = 2
 CACHED_BUCKETS = 16
 ATTEMPTS = 10  # looks at a store whose shards another process keeps merging
 
