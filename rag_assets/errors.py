@@ -14,6 +14,7 @@
     │   ├── ModelError            the embedding model cannot be loaded or does not match
     │   └── UnsafeStore           the object store would lose commits
     ├── WorldError                something outside failed: try again later (retryable)
+    │   ├── SnapshotConflict      another run committed the next snapshot first
     │   ├── StoreUnavailable      the object store did not answer
     │   ├── SourceUnavailable     a document source did not answer
     │   └── SourceObjectVanished  one document went away after it was listed: treat it as deleted
@@ -90,6 +91,10 @@ class WorldError(RagAssetsError):
 
 class StoreUnavailable(WorldError):
     """The object store did not answer, or refused the credentials."""
+
+
+class SnapshotConflict(WorldError):
+    """Another run committed the next snapshot first; run again on top of it."""
 
 
 class SourceUnavailable(WorldError):

@@ -90,9 +90,10 @@ class TransformerEmbedder:
             )
         except (OSError, RuntimeError, ValueError, KeyError, ImportError) as error:
             raise ModelError(f"embedder.model: {self._files.name} cannot be loaded: {error}") from error
-        if model.max_seq_length is not None and self._files.window != model.max_seq_length:
+        taken, promised = model.max_seq_length, self._files.window
+        if taken is not None and promised is not None and taken < promised:
             raise ModelError(
-                f"{self._files.name}: its files promise a window of {self._files.window} tokens, "
-                f"the loaded model takes {model.max_seq_length}; texts would be truncated"
+                f"{self._files.name}: its files promise a window of {promised} tokens, the loaded model takes "
+                f"{taken}; texts would be truncated"
             )
         return model

@@ -15,7 +15,7 @@ from rag_assets.evaluation.report import Report
 from rag_assets.index.candidate import Candidate
 from rag_assets.parsing.stage import DocumentCounts
 from rag_assets.publication.log import Publication
-from rag_assets.store.snapshots import OK, QUARANTINED, Snapshot
+from rag_assets.store.snapshots import OK, Snapshot
 
 if TYPE_CHECKING:
     from rag_assets.pipeline.pipeline import Pipeline
@@ -24,11 +24,10 @@ PREVIEW = 8
 Facts = dict[str, Any]
 
 
-def documents(snapshot: Snapshot, counts: DocumentCounts, rows: pl.DataFrame) -> Facts:
+def documents(pipeline: Pipeline, snapshot: Snapshot, counts: DocumentCounts) -> Facts:
     """Counts of the snapshot and of what changed, with a preview."""
-    preview = (
-        rows.filter(pl.col("status") == OK).select("document_id", "title", "format", "bytes").head(PREVIEW)
-    )
+    rows = pipeline.snapshots.preview(snapshot, PREVIEW)
+    preview = rows.select("document_id", "title", "format", "bytes")
     return {
         "dagster/row_count": snapshot.documents,
         "snapshot": snapshot.number,
@@ -41,9 +40,9 @@ def documents(snapshot: Snapshot, counts: DocumentCounts, rows: pl.DataFrame) ->
     }
 
 
-def quarantined(rows: pl.DataFrame) -> Facts:
+def quarantined(pipeline: Pipeline, snapshot: Snapshot) -> Facts:
     """How many documents are quarantined for which reason, and the first of them."""
-    rejected = rows.filter(pl.col("status") == QUARANTINED)
+    rejected = pipeline.snapshots.quarantined(snapshot)
     if rejected.is_empty():
         return {"quarantined": 0}
     reasons = rejected.group_by("reason").len("documents").sort("documents", descending=True)

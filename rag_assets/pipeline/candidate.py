@@ -82,6 +82,9 @@ def build_candidate(
     verify_indexes(fresh)
     progress("candidate", 3, 4)
     poisoned = pipeline.rows.poisoned(come)
+    poisoned_before = 0
+    if is_update and head is not None:
+        poisoned_before = int(head.facts["poisoned"]) - pipeline.rows.poisoned(gone).height
     if same_rows:
         changes = snapshots.changes(base, snapshot)
     else:
@@ -95,7 +98,11 @@ def build_candidate(
         chunks=chunks,
         tag=tag,
         changes=dict(changes.group_by("change").len().iter_rows()),
-        facts={**facts, "poisoned": poisoned.height, "poisoned_sample": poisoned.head(5).to_dicts()},
+        facts={
+            **facts,
+            "poisoned": poisoned_before + poisoned.height,
+            "poisoned_sample": poisoned.head(5).to_dicts(),
+        },
         about={"embedder": dict(pipeline.embedder.about), "spec": asdict(spec)},
     )
     CandidateStore(objects, name).write(candidate, changes)

@@ -85,13 +85,13 @@ class PublicationLog:
         return self._read(max(versions), versions[max(versions)]) if versions else None
 
     def repair(self) -> None:
-        """Finish a publish that was killed after its claim: move the tag ``published`` forward."""
+        """Point the tag ``published`` at the newest publication, whoever claimed it and was killed then."""
         tags = read_tags(self._objects, self._corpus)
         versions = _numbered(tags)
         if versions and tags.get(PUBLISHED) != versions[max(versions)]:
             table = open_table(self._objects, self._corpus)
             assert table is not None, "a tag implies a table"
-            _point(table, PUBLISHED, versions[max(versions)], exists=PUBLISHED in tags)
+            _point(table, versions[max(versions)], exists=PUBLISHED in tags)
 
     def find(self, number: int) -> Publication:
         """A retained publication. Raises NotPublished naming the retained ones."""
@@ -131,8 +131,10 @@ class PublicationLog:
         table = open_table(self._objects, self._corpus)
         assert table is not None, "a candidate implies a table"
         publication = replace(publication, time=datetime.now(UTC).isoformat(timespec="seconds"))
+        path, record = self._path(publication, "json"), json.dumps(asdict(publication), indent=2).encode()
         self._objects.put(self._path(publication, "parquet"), parquet_bytes(changes))
-        self._objects.put(self._path(publication, "json"), json.dumps(asdict(publication), indent=2).encode())
+        # Who publishes the same version at this moment may have won already: its record must stay.
+        created = self._objects.create(path, record)
         # LanceDB does not flush to disk; a tag must never outlive its data.
         self._objects.sync(f"{FOLDER}/{self._corpus}.lance")
         self._objects.sync(self._root)
@@ -145,9 +147,9 @@ class PublicationLog:
                 ) from error
             with translated(f"claim {publication.tag}"):
                 raise
-        _point(
-            table, PUBLISHED, publication.version, exists=PUBLISHED in read_tags(self._objects, self._corpus)
-        )
+        if not created:  # it is of one who lost this claim, or was killed before it
+            self._objects.put(path, record)
+        self.repair()
         return publication
 
     def drop(self, numbers: list[int]) -> None:
@@ -179,9 +181,13 @@ def _numbered(tags: Mapping[str, int]) -> dict[int, int]:
     return {int(match[1]): version for name, version in tags.items() if (match := _TAG.match(name))}
 
 
-def _point(table: LanceTable, tag: str, version: int, *, exists: bool) -> None:
-    with translated(f"move the tag {tag}"):
-        if exists:
-            table.tags.update(tag, version)
-        else:
-            table.tags.create(tag, version)
+def _point(table: LanceTable, version: int, *, exists: bool) -> None:
+    with translated(f"move the tag {PUBLISHED}"):
+        if not exists:
+            try:
+                table.tags.create(PUBLISHED, version)
+                return
+            except (RuntimeError, ValueError, OSError) as error:
+                if "already exists" not in str(error):  # another publisher made it
+                    raise
+        table.tags.update(PUBLISHED, version)

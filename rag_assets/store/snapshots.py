@@ -19,6 +19,7 @@ from typing import Any
 import polars as pl
 from blake3 import blake3
 
+from rag_assets.errors import SnapshotConflict
 from rag_assets.store.content import parquet_bytes, read_parquet
 from rag_assets.store.digest import digest
 from rag_assets.store.objects import ObjectStore
@@ -94,6 +95,17 @@ class SnapshotStore:
         """One row per document (columns: ``SCHEMA``)."""
         return self._read_buckets(snapshot.buckets, columns or tuple(SCHEMA.names()))
 
+    def preview(self, snapshot: Snapshot, count: int) -> pl.DataFrame:
+        """Some readable documents, from one bucket: showing a few must not read them all."""
+        name = next((name for name in snapshot.buckets if not name.endswith("-0-0")), None)
+        rows = self._read_buckets((name,) if name else ())
+        return rows.filter(pl.col("status") == OK).head(count)
+
+    def quarantined(self, snapshot: Snapshot) -> pl.DataFrame:
+        """All quarantined documents; buckets without any are not read."""
+        names = tuple(name for name in snapshot.buckets if not name.endswith("-0"))
+        return self._read_buckets(names).filter(pl.col("status") == QUARANTINED)
+
     def changed(self, old: Snapshot, new: Snapshot) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Readable documents (status ok) that differ in what readers see.
 
@@ -140,7 +152,7 @@ class SnapshotStore:
             facts: what else belongs to this state, e.g. the parsing limits in force.
 
         Raises:
-            FileExistsError: another writer committed this number first.
+            SnapshotConflict: another writer committed this number first.
         """
         if upserts.is_empty() and removed.is_empty() and dict(parent.facts) == dict(facts):
             return parent
@@ -171,7 +183,7 @@ class SnapshotStore:
             facts=dict(facts),
         )
         if not self._objects.create(self._path(snapshot.number), json.dumps(snapshot.__dict__).encode()):
-            raise FileExistsError(f"snapshot {snapshot.number} was committed by another run; run again")
+            raise SnapshotConflict(f"snapshot {snapshot.number} was committed by another run; run again")
         return snapshot
 
     def _path(self, number: int) -> str:

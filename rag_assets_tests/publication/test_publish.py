@@ -218,7 +218,7 @@ def test_a_refusal_names_rule_margin_and_questions(tmp_path: Path) -> None:
     candidate, path = prepared(workspace, "two")
     with pytest.raises(GateRefused) as refusal:
         publish_now(workspace, candidate, path)
-    assert "recall@1 of text search is 0.000, 1.000 below the required 1.000" in str(refusal.value)
+    assert "Recall@1 of text search is 0.000, 1.000 below the required 1.000" in str(refusal.value)
     assert "q7" in str(refusal.value)
 
 

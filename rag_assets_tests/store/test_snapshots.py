@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rag_assets.errors import SnapshotConflict
 from rag_assets.store import snapshots as module
 from rag_assets.store.objects import ObjectNotFound, ObjectStore
 from rag_assets.store.snapshots import EMPTY, SCHEMA, VISIBLE, Snapshot, SnapshotStore
@@ -83,7 +84,7 @@ def test_snapshots_are_numbered_and_stay_readable(store_url: str) -> None:
 def test_one_of_two_writers_commits_a_number(store_url: str) -> None:
     store = SnapshotStore(ObjectStore.open(store_url), "handbook")
     winner = commit(store, EMPTY, row("a"))
-    with pytest.raises(FileExistsError, match="snapshot 1 was committed by another run; run again"):
+    with pytest.raises(SnapshotConflict, match="snapshot 1 was committed by another run; run again"):
         commit(store, EMPTY, row("b"))
     assert store.latest() == winner
     assert store.rows(store.latest())["document_id"].to_list() == ["a"]
@@ -163,8 +164,8 @@ def test_differences_and_digests_equal_those_of_plain_dictionaries(
             for new_state, new in known:
                 before, after = visible(old_state), visible(new_state)
                 naive = {
-                    **{name: "added" for name in after.keys() - before.keys()},
-                    **{name: "removed" for name in before.keys() - after.keys()},
+                    **dict.fromkeys(after.keys() - before.keys(), "added"),
+                    **dict.fromkeys(before.keys() - after.keys(), "removed"),
                     **{name: "changed" for name in after.keys() & before.keys() if after[name] != before[name]},
                 }
                 assert dict(store.changes(old, new).iter_rows()) == naive
