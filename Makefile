@@ -37,7 +37,7 @@ demo: $(RUNTIME) $(DAGSTER)/dagster.yaml ## raw documents to a published index: 
 	@DAGSTER_HOME=$(DAGSTER) $(BIN)/rag-assets run handbook
 
 ui: $(RUNTIME) $(DAGSTER)/dagster.yaml ## the Dagster UI, on this machine alone (PORT=3000)
-	@DAGSTER_HOME=$(DAGSTER) $(BIN)/dagster dev -w workspace.yaml -p $(PORT)
+	@exec env DAGSTER_HOME=$(DAGSTER) $(BIN)/dagster dev -w workspace.yaml -p $(PORT)
 
 test: $(DEV) ## the tests
 	@$(BIN)/python -m pytest

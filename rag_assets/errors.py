@@ -6,11 +6,10 @@
     ├── DataError                 the input is wrong: fix documents or gold questions
     │   ├── QuarantineExceeded    more documents were quarantined than the corpus file allows
     │   ├── GoldSetError          a gold set that cannot be used
-    │   ├── PoisonText            one text that the embedder cannot embed
+    │   ├── EmbeddingFailed       the model refused a batch of texts; a smaller one may pass
     │   └── SourceObjectUnreadable  one document that is listed but cannot be read
     ├── ConfigurationError        the set-up is wrong: fix the corpus file, settings or code
     │   ├── CorpusFileError       a mistake in corpora/<name>.yaml, with line and field
-    │   ├── MissingExtra          an optional dependency is not installed
     │   ├── ModelError            the embedding model cannot be loaded or does not match
     │   └── UnsafeStore           the object store would lose commits
     ├── WorldError                something outside failed: try again later (retryable)
@@ -52,8 +51,8 @@ class GoldSetError(DataError):
     """A gold set that cannot be read or that contradicts itself."""
 
 
-class PoisonText(DataError):
-    """One text that the embedder cannot turn into a finite vector."""
+class EmbeddingFailed(DataError):
+    """The model refused a batch of texts; a smaller one may pass."""
 
 
 class SourceObjectUnreadable(DataError):
@@ -66,13 +65,6 @@ class ConfigurationError(RagAssetsError):
 
 class CorpusFileError(ConfigurationError):
     """One or more mistakes in a corpus file; the message lists each with file and line."""
-
-
-class MissingExtra(ConfigurationError):
-    """An optional dependency is needed and not installed."""
-
-    def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f"{feature} needs an optional dependency: pip install 'rag-assets[{extra}]'")
 
 
 class ModelError(ConfigurationError):

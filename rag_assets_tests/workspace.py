@@ -40,7 +40,7 @@ class CountingEmbedder:
         return self._inner.counter()
 
     def embed(self, texts: Sequence[str], tokens: Sequence[int]) -> NDArray[np.float32]:
-        from rag_assets.embedding.embedder import EmbeddingFailed
+        from rag_assets.errors import EmbeddingFailed
 
         if self._poison is not None and any(self._poison in text for text in texts):
             raise EmbeddingFailed("the model choked")

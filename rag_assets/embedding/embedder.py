@@ -5,17 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rag_assets.errors import DataError
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from rag_assets.chunking.tokens import TokenCounter
-
-
-class EmbeddingFailed(DataError):
-    """The model refused a batch; a smaller one may pass."""
 
 
 class Embedder(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rag_assets.embedding.embedder import EmbeddingFailed
+from rag_assets.errors import EmbeddingFailed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,8 @@ def encode(
     try:
         vectors = model.encode(texts, batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True)
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        raise EmbeddingFailed(f"{name}: {str(error).splitlines()[0] if str(error) else error!r}") from error
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise EmbeddingFailed(f"{name}: {reason}") from error
     found = np.asarray(vectors, dtype=np.float32)
     if not np.isfinite(found).all():
         raise EmbeddingFailed(f"{name}: non-finite vector")

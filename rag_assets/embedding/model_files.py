@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from blake3 import blake3
 
@@ -133,13 +134,13 @@ def _digest_of(files: Iterable[Path], folder: Path) -> str:
 
 def _window_of(folder: Path) -> int:
     """Tokens that sentence-transformers feeds to the model before it truncates."""
-    config = json.loads((folder / "config.json").read_text())
+    config = _read_json(folder / "config.json")
     limits = [config.get("max_position_embeddings")]
     if config.get("model_type") in {"roberta", "xlm-roberta", "camembert", "mpnet"} and limits[0]:
         limits[0] -= 2  # their position ids start after the padding index
     for name in ("sentence_bert_config.json", "tokenizer_config.json"):
         if (folder / name).is_file():
-            found = json.loads((folder / name).read_text())
+            found = _read_json(folder / name)
             limits.append(found.get("max_seq_length") or found.get("model_max_length"))
     windows = [int(limit) for limit in limits if limit and limit < 1_000_000]
     if not windows:
@@ -147,3 +148,11 @@ def _window_of(folder: Path) -> int:
             f"{folder.name}: neither config.json nor the tokenizer says how many tokens the model takes"
         )
     return min(windows)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"embedder.model: {path} cannot be read: {error}") from error
+    return found

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rag_assets.embedding.embedder import Embedder, EmbeddingFailed
-from rag_assets.errors import ModelError
+from rag_assets.embedding.embedder import Embedder
+from rag_assets.errors import EmbeddingFailed, ModelError
 from rag_assets.store.content import ContentStore
 from rag_assets.store.objects import ObjectStore
 

@@ -63,10 +63,13 @@ class StaticEmbedder:
         from sentence_transformers.sentence_transformer.modules import StaticEmbedding
         from tokenizers import Tokenizer
 
-        tables = [table for table in load_file(self._files.weights).values() if table.ndim == 2]
+        try:
+            tables = [table for table in load_file(self._files.weights).values() if table.ndim == 2]
+            tokenizer = Tokenizer.from_file(str(self._files.tokenizer))
+        except Exception as error:  # the seam: safetensors and tokenizers raise bare exceptions
+            raise ModelError(f"embedder.model: {self._files.name} cannot be loaded: {error}") from error
         if len(tables) != 1:
             raise ModelError(f"{self._files.name}: found {len(tables)} tables in its weights; allowed: one")
-        tokenizer = Tokenizer.from_file(str(self._files.tokenizer))
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return SentenceTransformer(

@@ -50,8 +50,9 @@ class TransformerEmbedder:
             return None
         from tokenizers import Tokenizer
 
+        prefix = self.counter().count([self._config.document_prefix])[0]
         special = Tokenizer.from_file(str(self._files.tokenizer)).num_special_tokens_to_add(False)
-        return self._files.window - int(special) - self.counter().count([self._config.document_prefix])[0]
+        return self._files.window - int(special) - prefix
 
     def counter(self) -> TokenCounter:
         """Exact counts with the model's own tokenizer."""
@@ -88,7 +89,7 @@ class TransformerEmbedder:
             model = SentenceTransformer(
                 str(self._files.folder), model_kwargs={"dtype": getattr(torch, self._precision)}
             )
-        except (OSError, RuntimeError, ValueError, KeyError, ImportError) as error:
+        except Exception as error:  # the seam: safetensors, tokenizers and models raise what they like
             raise ModelError(f"embedder.model: {self._files.name} cannot be loaded: {error}") from error
         taken, promised = model.max_seq_length, self._files.window
         if taken is not None and promised is not None and taken < promised:

@@ -126,7 +126,8 @@ def update_documents(
     )
     comparison = compare(listing, known)
     to_read = {*comparison.new, *comparison.changed}
-    wanted = [entry for entry in listed if entry[2].document_id in to_read]
+    # In the order in which every later stage goes through documents: what is read together lies together.
+    wanted = sorted((entry for entry in listed if entry[2].document_id in to_read), key=_document_id)
     del listed
     counts = DocumentCounts(listed=listing.height, unchanged=comparison.unchanged.len())
     stores: dict[str, ContentStore] = {}
@@ -142,6 +143,10 @@ def update_documents(
     removed = removed.filter(removed.is_in(known_ids.implode()))
     _count_changes(counts, known, upserts, removed)
     return snapshots.commit(previous, upserts, removed, {"limits": limits}), counts
+
+
+def _document_id(entry: tuple[str, Source, SourceObject]) -> str:
+    return entry[2].document_id
 
 
 def _parser_current(known: pl.DataFrame) -> pl.DataFrame:

@@ -92,7 +92,7 @@ class SnapshotStore:
         return Snapshot(**record)
 
     def rows(self, snapshot: Snapshot, columns: tuple[str, ...] | None = None) -> pl.DataFrame:
-        """One row per document (columns: ``SCHEMA``)."""
+        """One row per document in the order of ids; ``columns`` of ``SCHEMA``, ``document_id`` among them."""
         return self._read_buckets(snapshot.buckets, columns or tuple(SCHEMA.names()))
 
     def preview(self, snapshot: Snapshot, count: int) -> pl.DataFrame:
@@ -123,8 +123,8 @@ class SnapshotStore:
         )
         visible = list(VISIBLE)
         return (
-            before.join(after, on=visible, how="anti", nulls_equal=True),
-            after.join(before, on=visible, how="anti", nulls_equal=True),
+            before.join(after, on=visible, how="anti", nulls_equal=True, maintain_order="left"),
+            after.join(before, on=visible, how="anti", nulls_equal=True, maintain_order="left"),
         )
 
     def changes(self, old: Snapshot, new: Snapshot) -> pl.DataFrame:
@@ -207,16 +207,11 @@ class SnapshotStore:
     def _read_buckets(
         self, names: tuple[str, ...], columns: tuple[str, ...] = tuple(SCHEMA.names())
     ) -> pl.DataFrame:
-        empty = pl.DataFrame(schema={name: SCHEMA[name] for name in columns})
-        return pl.concat(
-            [
-                empty,
-                *[
-                    read_parquet(self._objects, f"{self._root}/buckets/{name}.parquet", columns)
-                    for name in names
-                ],
-            ]
-        )
+        """Rows of some buckets in the order of document ids, in which content stores hold what was made of them."""
+        frames = [pl.DataFrame(schema={name: SCHEMA[name] for name in columns})]
+        for name in names:
+            frames.append(read_parquet(self._objects, f"{self._root}/buckets/{name}.parquet", columns))
+        return pl.concat(frames).sort("document_id")
 
 
 def _bucket_count(current: int, rows: int) -> int:

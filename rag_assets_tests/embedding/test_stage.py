@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rag_assets.chunking.tokens import CharacterCounter, TokenCounter
-from rag_assets.embedding.embedder import EmbeddingFailed
 from rag_assets.embedding.stage import PROBE, embed_missing, embedding_store
-from rag_assets.errors import ModelError
+from rag_assets.errors import EmbeddingFailed, ModelError
 from rag_assets.store.digest import digest
 from rag_assets.store.objects import ObjectStore
 

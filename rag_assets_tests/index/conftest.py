@@ -11,14 +11,22 @@ from rag_assets_tests.workspace import Workspace
 
 SETTINGS = {
     "index": {
-        "filters": {"tenant": "string", "year": "integer", "price": "number", "draft": "boolean", "labels": "strings"}
+        "filters": {
+            "tenant": "string",
+            "year": "integer",
+            "price": "number",
+            "draft": "boolean",
+            "labels": "strings",
+        }
     },
     "parsing": {"max_quarantined_share": 1},
 }
 DOCUMENTS = {
-    "penguins.md": "---\ntenant: a\nyear: 2024\nprice: 1.5\ndraft: false\nlabels: [bird, cold]\n---\n# Penguins\n\nPenguins swim in cold water.",
+    "penguins.md": "---\ntenant: a\nyear: 2024\nprice: 1.5\ndraft: false\nlabels: [bird, cold]\n---\n"
+    "# Penguins\n\nPenguins swim in cold water.",
     "owls.md": "---\ntenant: b\nyear: 2025\nprice: 2\ndraft: true\nlabels: bird\n---\n# Owls\n\nOwls hunt at night.",
-    "it's a 'quoted' \"name\".md": "---\ntenant: a'b\nyear: soon\n---\n# Quotes\n\nIt's about O'Brien's \"quotes\" -- and; semicolons.",
+    "it's a 'quoted' \"name\".md": "---\ntenant: a'b\nyear: soon\n---\n"
+    "# Quotes\n\nIt's about O'Brien's \"quotes\" -- and; semicolons.",
     "same1.md": "---\ntenant: b\n---\n# Same\n\nThe very same paragraph stands in four documents.",
     "same2.md": "---\ntenant: b\n---\n# Same\n\nThe very same paragraph stands in four documents.",
     "same3.md": "---\ntenant: b\n---\n# Same\n\nThe very same paragraph stands in four documents.",

@@ -14,7 +14,11 @@ from rag_assets.store.objects import ObjectStore
 from rag_assets_tests.index.conftest import DOCUMENTS
 from rag_assets_tests.workspace import Workspace, document
 
-LOW = {"index": {"vector": {"min_rows": 256}}, "parsing": {"max_quarantined_share": 1}, "chunking": {"max_tokens": 32}}
+LOW = {
+    "index": {"vector": {"min_rows": 256}},
+    "parsing": {"max_quarantined_share": 1},
+    "chunking": {"max_tokens": 32},
+}
 
 
 def test_every_document_with_text_is_in_the_table_and_one_without_is_not(published: Workspace) -> None:
@@ -66,13 +70,22 @@ def test_an_unknown_tag_is_named(published: Workspace) -> None:
 def test_a_corpus_without_text_is_refused(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, str(tmp_path / "store"), parsing={"max_quarantined_share": 1})
     workspace.write("front.md", "---\ntitle: only front matter\n---\n")
-    with pytest.raises(DataError, match="no document has a chunk|no readable document"):
+    with pytest.raises(DataError, match=r"no document has a chunk|no readable document"):
         workspace.run()
 
 
 def test_updates_with_quoted_ids_equal_a_rebuild(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, str(tmp_path / "store"), **LOW)
-    names = ["o'brien.md", 'say "hi".md', "a;b--c.md", "100%_sure.md", "ünï.md", "plain.md", "more.md", "other.md"]
+    names = [
+        "o'brien.md",
+        'say "hi".md',
+        "a;b--c.md",
+        "100%_sure.md",
+        "ünï.md",
+        "plain.md",
+        "more.md",
+        "other.md",
+    ]
     for number, name in enumerate(names):
         workspace.write(name, document(number, 2))
     workspace.run()

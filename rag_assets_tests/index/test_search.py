@@ -83,7 +83,11 @@ def test_an_empty_query_finds_nothing_by_words_and_raises_nothing(reader: Publis
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=st.one_of(st.text(max_size=40), st.text(alphabet="'\"\\;()[]{}*?~^:+-!&|AND OR NOT%_\x00 ", max_size=20)))
+@given(
+    text=st.one_of(
+        st.text(max_size=40), st.text(alphabet="'\"\\;()[]{}*?~^:+-!&|AND OR NOT%_\x00 ", max_size=20)
+    )
+)
 def test_a_question_is_never_syntax(reader: PublishedIndex, text: str) -> None:
     for mode in MODES:
         assert len(reader.search(text, 5, mode)) <= 5

@@ -47,7 +47,9 @@ def test_an_untouched_table_passes(published: Workspace) -> None:
 def test_a_missing_row_is_refused(copied: Workspace) -> None:
     table = latest(copied)
     table.delete(f"chunk_id = '{copied.rows()['chunk_id'][0]}'")
-    with pytest.raises(VerificationFailed, match="1 chunks missing, 0 surplus, 0 double, 0 with a broken vector"):
+    with pytest.raises(
+        VerificationFailed, match="1 chunks missing, 0 surplus, 0 double, 0 with a broken vector"
+    ):
         verify(copied)
 
 
@@ -68,7 +70,9 @@ def test_a_vector_that_is_not_finite_is_refused(copied: Workspace, number: float
     row = latest(copied).to_lance().to_table(limit=1).to_pylist()[0]
     latest(copied).delete(f"chunk_id = '{row['chunk_id']}'")
     append(copied, lambda _: {**row, "vector": [number, *row["vector"][1:]]})
-    with pytest.raises(VerificationFailed, match="0 chunks missing, 0 surplus, 0 double, 1 with a broken vector"):
+    with pytest.raises(
+        VerificationFailed, match="0 chunks missing, 0 surplus, 0 double, 1 with a broken vector"
+    ):
         verify(copied)
 
 
@@ -81,7 +85,7 @@ def test_rows_outside_of_an_index_are_refused(copied: Workspace) -> None:
 def test_a_small_change_is_verified_by_documents_and_total(copied: Workspace) -> None:
     every = documents(copied)
     rows = copied.pipeline()[0].rows
-    some = every.filter(pl.col("document_id").is_in(["penguins.md", 'it\'s a \'quoted\' "name".md']))
+    some = every.filter(pl.col("document_id").is_in(["penguins.md", "it's a 'quoted' \"name\".md"]))
     total = copied.rows().height
     nobody = pl.Series("document_id", ["gone.md"])
     assert verify_changed(latest(copied), rows.ids(some), nobody, total) == 2

@@ -47,7 +47,7 @@ def prepared(workspace: Workspace, text: str) -> tuple[Candidate, str]:
     pipeline.embeddings()
     candidate, state = pipeline.candidate()
     assert state == "built"
-    report, path = pipeline.evaluate()
+    _, path = pipeline.evaluate()
     return candidate, path
 
 
@@ -102,12 +102,12 @@ def test_one_of_two_publishers_wins_and_the_log_stays_whole(store_url: str, tmp_
     workspace = start(tmp_path, store_url)
     for word in ("two", "three"):
         publish_now(workspace, *prepared(workspace, word))
-    for turn in range(10):
+    for _ in range(10):
         now = head(workspace)
         targets = [number for number in (1, 2, 3) if log(workspace).find(number).version != now.version]
         outcomes = race(
             *(
-                lambda to=to, by=by: rollback(workspace.objects, workspace.name, to, reason=f"turn {turn}", by=by)  # type: ignore[misc]
+                lambda to=to, by=by: rollback(workspace.objects, workspace.name, to, reason="race", by=by)  # type: ignore[misc]
                 for to, by in zip(targets[-2:], ("one", "another"), strict=True)
             )
         )
@@ -169,7 +169,9 @@ def test_nothing_is_published_without_a_report_for_exactly_this_version(workspac
     _, of_another = prepared(workspace, "two")
     candidate, _ = prepared(workspace, "three")
     for path in (of_another, "corpora/handbook/reports/none"):
-        with pytest.raises(GateRefused, match=f"no evaluation report for exactly version {candidate.version}"):
+        with pytest.raises(
+            GateRefused, match=f"no evaluation report for exactly version {candidate.version}"
+        ):
             publish_now(workspace, candidate, path)
     assert head(workspace).number == 1
 
@@ -187,7 +189,9 @@ def test_a_tampered_candidate_is_not_published(workspace: Workspace, tampering: 
         else:
             table.add(table.to_lance().to_table(limit=1))
         table.tags.update(candidate.tag, table.version)
-    with pytest.raises(VerificationFailed, match=f"the tag {candidate.tag} is not at version {candidate.version}"):
+    with pytest.raises(
+        VerificationFailed, match=f"the tag {candidate.tag} is not at version {candidate.version}"
+    ):
         publish_now(workspace, candidate, path)
     assert head(workspace).number == 1
 
@@ -213,7 +217,9 @@ def test_a_failed_rule_refuses_even_when_publishing_is_called_directly(workspace
 def test_a_refusal_names_rule_margin_and_questions(tmp_path: Path) -> None:
     workspace = start(tmp_path, str(tmp_path / "store"))
     rule = {"metric": "recall@1", "mode": "text", "min": 1.0}
-    (tmp_path / "corpora" / "gold.jsonl").write_text(QUESTION.replace("{", '{"id": "q7", ', 1).replace("a.md", "d1.md"))
+    (tmp_path / "corpora" / "gold.jsonl").write_text(
+        QUESTION.replace("{", '{"id": "q7", ', 1).replace("a.md", "d1.md")
+    )
     workspace.configure(**SETTINGS, gate={"rules": [rule]})
     candidate, path = prepared(workspace, "two")
     with pytest.raises(GateRefused) as refusal:
@@ -277,7 +283,10 @@ def test_a_rollback_is_a_new_publication_with_its_reason(workspace: Workspace) -
     assert log(workspace).changes(rolled).to_dicts() == [{"document_id": "a.md", "change": "changed"}]
     assert workspace.rows().equals(first_rows)
     assert plain_version(workspace) == rolled.version
-    assert rollback(workspace.objects, workspace.name, 2, reason="", by="ana").reason == "rollback to publication 2"
+    assert (
+        rollback(workspace.objects, workspace.name, 2, reason="", by="ana").reason
+        == "rollback to publication 2"
+    )
 
 
 def test_what_was_taken_back_stays_back_until_it_changes(workspace: Workspace) -> None:
@@ -308,7 +317,7 @@ def test_a_rollback_forward_releases_what_was_held(workspace: Workspace) -> None
 
 
 def test_a_rollback_needs_a_retained_target_other_than_the_present_one(workspace: Workspace) -> None:
-    with pytest.raises(NotPublished, match="only publication|retained"):
+    with pytest.raises(NotPublished, match="publication 0 is not retained; retained: 1 to 1"):
         rollback(workspace.objects, workspace.name, None, reason="", by="ana")
     with pytest.raises(NotPublished, match="publication 9 is not retained; retained: 1 to 1"):
         rollback(workspace.objects, workspace.name, 9, reason="", by="ana")
@@ -321,7 +330,7 @@ def test_nothing_can_be_rolled_back_or_opened_before_the_first(tmp_path: Path) -
     workspace = Workspace(tmp_path, str(tmp_path / "store"))
     with pytest.raises(NotPublished, match="nothing is published yet"):
         rollback(workspace.objects, workspace.name, None, reason="", by="ana")
-    with pytest.raises(NotPublished, match="nothing is published in .* yet; run it first"):
+    with pytest.raises(NotPublished, match=r"nothing is published in .* yet; run it first"):
         open_published(workspace.name, workspace.store)
     assert log(workspace).history() == []
     assert log(workspace).head() is None

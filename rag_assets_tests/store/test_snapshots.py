@@ -45,7 +45,9 @@ def frame(*rows: dict[str, Any]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=SCHEMA)
 
 
-def commit(store: SnapshotStore, parent: Snapshot, *rows: dict[str, Any], removed: tuple[str, ...] = ()) -> Snapshot:
+def commit(
+    store: SnapshotStore, parent: Snapshot, *rows: dict[str, Any], removed: tuple[str, ...] = ()
+) -> Snapshot:
     return store.commit(parent, frame(*rows), pl.Series("document_id", removed, dtype=pl.String), {})
 
 
@@ -133,7 +135,9 @@ def test_buckets_follow_the_size_of_the_corpus_and_the_digest_does_not(store: Sn
         counts.add(len(snapshot.buckets))
     assert len(counts) > 2
     with tempfile.TemporaryDirectory() as folder:
-        at_once = commit(SnapshotStore(ObjectStore.open(folder), "other"), EMPTY, *[row(f"d{n}") for n in range(40)])
+        at_once = commit(
+            SnapshotStore(ObjectStore.open(folder), "other"), EMPTY, *[row(f"d{n}") for n in range(40)]
+        )
     assert snapshot.digest == at_once.digest
 
 
@@ -166,17 +170,28 @@ def test_differences_and_digests_equal_those_of_plain_dictionaries(
                 naive = {
                     **dict.fromkeys(after.keys() - before.keys(), "added"),
                     **dict.fromkeys(before.keys() - after.keys(), "removed"),
-                    **{name: "changed" for name in after.keys() & before.keys() if after[name] != before[name]},
+                    **{
+                        name: "changed"
+                        for name in after.keys() & before.keys()
+                        if after[name] != before[name]
+                    },
                 }
                 assert dict(store.changes(old, new).iter_rows()) == naive
                 gone, come = store.changed(old, new)
-                assert {name for name, change in naive.items() if change != "added"} == set(gone["document_id"])
-                assert {name for name, change in naive.items() if change != "removed"} == set(come["document_id"])
+                assert {name for name, change in naive.items() if change != "added"} == set(
+                    gone["document_id"]
+                )
+                assert {name for name, change in naive.items() if change != "removed"} == set(
+                    come["document_id"]
+                )
                 assert (old.digest == new.digest) == (old_state == new_state)
         for state, snapshot in known:
             read = store.rows(snapshot, ("document_id", "content_key"))
             assert dict(read.iter_rows()) == state
-            assert (snapshot.documents, snapshot.documents + snapshot.quarantined) == (len(visible(state)), len(state))
+            assert (snapshot.documents, snapshot.documents + snapshot.quarantined) == (
+                len(visible(state)),
+                len(state),
+            )
 
 
 def test_every_visible_column_is_a_column() -> None:
