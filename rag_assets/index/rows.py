@@ -21,7 +21,8 @@ from rag_assets.store.digest import digest
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DOCUMENTS = 512  # documents per batch
+DOCUMENTS = 128  # documents whose chunks are looked up together: some have thousands
+ROWS = 2048  # rows per batch, vectors included
 DOCUMENT_COLUMNS = ("document_id", "uri", "text_key", "title", "metadata")
 _TYPES: Mapping[str, pl.DataType] = {
     "string": pl.String(),
@@ -66,12 +67,13 @@ class RowSource:
         raise DataError("no document has a chunk that could be embedded; nothing can be indexed")
 
     def batches(self, documents: pl.DataFrame, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        """The table's rows for documents (columns of ``snapshots.SCHEMA``), 512 documents at a time."""
+        """The table's rows for documents (columns of ``snapshots.SCHEMA``), in batches of ``ROWS`` at most."""
         for batch in documents.iter_slices(DOCUMENTS):
-            rows = self._vectors_of(self._chunks_of(batch.select(DOCUMENT_COLUMNS)), ("vector", "reason"))
-            rows = _identified(rows.filter(pl.col("reason").is_null()))
-            if rows.height:
-                yield from _to_arrow(rows.with_columns(_filters(rows, self.index)), schema)
+            chunks = _identified(self._chunks_of(batch.select(DOCUMENT_COLUMNS)))
+            for part in chunks.iter_slices(ROWS):
+                rows = self._vectors_of(part, ("vector", "reason")).filter(pl.col("reason").is_null())
+                if rows.height:
+                    yield from _to_arrow(rows.with_columns(_filters(rows, self.index)), schema)
 
     def _chunks_of(self, documents: pl.DataFrame, columns: tuple[str, ...] | None = None) -> pl.DataFrame:
         """One row per chunk, in document order."""

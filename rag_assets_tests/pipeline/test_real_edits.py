@@ -12,7 +12,7 @@ import pytest
 from rag_assets_tests.workspace import Workspace
 
 CPP_DOCS_STATES = ("2025-03", "2025-04", "2025-05", "2025-06", "2025-07")
-# A month of tldr-pages with 28 renames, 21 deletions, 89 new and 134 edited pages.
+# September 2021 of tldr-pages: 28 renames, 21 deletions, 89 new and 134 edited pages.
 TLDR_MONTH = ("a315f90ce8878a0dfd0a8bc93d504cf99c693c45", "12a08758cc81162e1e3c4cbff6377061f661bcec")
 
 
@@ -67,9 +67,9 @@ def test_a_month_of_renames_and_deletions_equals_builds_from_scratch(
 ) -> None:
     repository = clone(shared_data / "documents" / "tldr-pages.bundle", tmp_path / "tldr")
     states = states_of_the_month(repository, 8)
-    happened = replay(tmp_path, repository, ["/pages/linux/*.md", "/pages/osx/*.md"], states)
-    assert happened["moved"] > 20
-    assert happened["deleted"] > 10
+    happened = replay(tmp_path, repository, ["/pages/*/[a-f]*.md"], states)
+    assert happened["moved"] > 10
+    assert happened["deleted"] > 5
 
 
 @pytest.mark.slow
