@@ -66,7 +66,7 @@ def run(
             show_run(_store(settings), found, outcome)
     if outcome.error is not None:
         _fail(outcome.error)
-        raise typer.Exit(REFUSED if outcome.refused else FAILED)
+        raise typer.Exit({"refused": REFUSED, "configuration": WRONG_USE}.get(outcome.cause or "", FAILED))
 
 
 @app.command()
@@ -179,6 +179,8 @@ def check(as_json: AsJson = False) -> None:
     with _reported():
         folder = Settings().corpora
         corpora = load_corpora(folder)
+        if not corpora:
+            raise ConfigurationError(f"{folder}: there are no corpus files (*.yaml)")
         questions = {
             name: len(load_gold(corpus.gold_path).questions) if corpus.gold_path else 0
             for name, corpus in corpora.items()
@@ -188,8 +190,6 @@ def check(as_json: AsJson = False) -> None:
             return
         for name, count in questions.items():
             say(f"{folder / name}.yaml: valid, {count} gold questions")
-        if not corpora:
-            raise ConfigurationError(f"{folder}: there are no corpus files (*.yaml)")
 
 
 @app.command()

@@ -100,7 +100,7 @@ class Workspace:
 
     def last_run(self) -> dict[str, Any]:
         pipeline, _ = self.pipeline()
-        return summary(pipeline.runs.last()) or {}
+        return summary(pipeline.runs.last()["stages"])
 
     def rows(self, vectors: bool = True) -> pl.DataFrame:
         """Everything that readers of the published version see, in a fixed order."""

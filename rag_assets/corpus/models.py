@@ -157,7 +157,7 @@ class Embedder(_Model):
         default="", description="Text that the model expects before a query, e.g. 'query: '."
     )
     batch_tokens: int = Field(
-        default=8192, ge=64, description="Tokens, padding included, in one forward pass, at most."
+        default=4096, ge=64, description="Tokens, padding included, in one forward pass, at most."
     )
     shard_chunks: int = Field(
         default=2048, ge=1, description="Texts per committed shard: what a crash can cost at most."

@@ -50,16 +50,16 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
         with reported():
             pipeline = store.pipeline(context, corpus, progress)
             snapshot, counts = pipeline.documents()
-        try:
-            check_quarantine(snapshot, corpus.parsing)
-            problem = None
-        except QuarantineExceeded as error:
-            problem = str(error)
-        return dg.MaterializeResult(
-            metadata=metadata.documents(pipeline, snapshot, counts),
-            data_version=dg.DataVersion(snapshot.digest),
-            check_results=[_result("quarantine", problem, metadata.quarantined(pipeline, snapshot))],
-        )
+            try:
+                check_quarantine(snapshot, corpus.parsing)
+                problem = None
+            except QuarantineExceeded as error:
+                problem = str(error)
+            return dg.MaterializeResult(
+                metadata=metadata.documents(pipeline, snapshot, counts),
+                data_version=dg.DataVersion(snapshot.digest),
+                check_results=[_result("quarantine", problem, metadata.quarantined(pipeline, snapshot))],
+            )
 
     @_asset(
         corpus,

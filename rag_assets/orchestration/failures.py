@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from rag_assets.errors import RagAssetsError
+from rag_assets.errors import ConfigurationError, DataError, PublicationError, RagAssetsError, WorldError
 
 RETRY = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 """For what the error family calls retryable; everything else fails at once."""
@@ -15,14 +15,20 @@ RETRY = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, j
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turn an error that a retry cannot heal into a Failure without retries."""
+    """Turn an error that a retry cannot heal, a bug included, into a Failure without retries."""
     try:
         yield
-    except RagAssetsError as error:
-        if error.retryable:
+    except Exception as error:  # the seam to Dagster, which retries whatever it does not know
+        if isinstance(error, RagAssetsError) and error.retryable:
             raise
+        known = isinstance(error, RagAssetsError)
         raise dg.Failure(
-            description=str(error),
-            metadata={"error": type(error).__name__},
+            description=str(error) if known else f"{type(error).__name__}: {error}",
+            metadata={"error": type(error).__name__, "family": _family(error)},
             allow_retries=False,
         ) from error
+
+
+def _family(error: Exception) -> str:
+    families = (DataError, ConfigurationError, WorldError, PublicationError)
+    return next((family.__name__ for family in families if isinstance(error, family)), "bug")

@@ -190,6 +190,9 @@ def _counts(counts: object, *names: str) -> Mapping[str, int]:
 
 def _table(rows: pl.DataFrame | Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
     records = rows.to_dicts() if isinstance(rows, pl.DataFrame) else list(rows)
+    if not records:  # without a row Dagster cannot tell the columns
+        names = rows.columns if isinstance(rows, pl.DataFrame) else []
+        return dg.MetadataValue.table([], schema=dg.TableSchema([dg.TableColumn(name) for name in names]))
     return dg.MetadataValue.table(
         [
             dg.TableRecord(

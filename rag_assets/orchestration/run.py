@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 
 from rag_assets.corpus import Corpus
+from rag_assets.errors import ConfigurationError, GateRefused
 from rag_assets.orchestration.assets import BY_TAG, corpus_assets
 from rag_assets.orchestration.resources import StoreResource
 from rag_assets.pipeline.progress import Progress
@@ -27,12 +28,12 @@ class RunOutcome:
     Attributes:
         summary: the ``last_run`` object plus published, publication and gate.
         error: what stopped it, or None.
-        refused: it was the gate that stopped it.
+        cause: whose turn it is then: the gate refused, the set-up is wrong, or something else failed.
     """
 
     summary: dict[str, Any]
     error: str | None
-    refused: bool
+    cause: Literal["refused", "configuration", "failed"] | None
 
 
 def run_corpus(corpus: Corpus, store: str, *, reason: str, progress: Progress) -> RunOutcome:
@@ -56,27 +57,21 @@ def run_corpus(corpus: Corpus, store: str, *, reason: str, progress: Progress) -
             tags={BY_TAG: Settings().by},
             raise_on_error=False,
         )
-    failed_checks = [
-        check for check in result.get_asset_check_evaluations() if not check.passed and check.description
-    ]
-    error = _step_error(result) or next((str(check.description) for check in failed_checks), None)
-    refused = any(check.check_name == "gate" for check in failed_checks)
-    if error is None and not result.success:
-        error = "the run failed; see the Dagster log"
+    error, cause = (None, None) if result.success else _failure(result)
     record = RunRecords(ObjectStore.open(store), corpus.name).last()
     stages = record.get("stages", {}) if record.get("run_id") == result.run_id else {}
     published = stages.get("publication", {})
     gate = stages.get("evaluation", {}).get("passed")
     return RunOutcome(
         summary={
-            **(summary({"stages": stages}) or {}),
+            **summary(stages),
             "published": bool(published.get("published")),
             "publication": published.get("publication"),
             "gate": None if gate is None else "passed" if gate else "refused",
             "error": error,
         },
         error=error,
-        refused=refused,
+        cause=cause,
     )
 
 
@@ -85,15 +80,22 @@ def _instance() -> dg.DagsterInstance:
     return dg.DagsterInstance.get() if os.environ.get("DAGSTER_HOME") else dg.DagsterInstance.ephemeral()
 
 
-def _step_error(result: dg.ExecuteInProcessResult) -> str | None:
-    """The message of the first failed step, without the trace."""
+def _failure(result: dg.ExecuteInProcessResult) -> tuple[str, Literal["refused", "configuration", "failed"]]:
+    """What stopped a run, without the trace: a check's finding, or the message of the first failed step."""
+    for check in result.get_asset_check_evaluations():
+        if not check.passed:
+            return str(check.description), "refused" if check.check_name == "gate" else "failed"
     for event in result.all_events:
         if event.is_step_failure:
-            data = event.step_failure_data
-            if data.user_failure_data is not None and data.user_failure_data.description:
-                return str(data.user_failure_data.description)
-            error = data.error
+            known, error = event.step_failure_data.user_failure_data, event.step_failure_data.error
+            if known is not None:
+                found = {name: value.value for name, value in known.metadata.items()}
+                if found.get("error") == GateRefused.__name__:
+                    return str(known.description), "refused"
+                wrong_set_up = found.get("family") == ConfigurationError.__name__
+                return str(known.description), "configuration" if wrong_set_up else "failed"
             while error is not None and error.cause is not None:
                 error = error.cause
-            return error.message.strip() if error is not None else "a step failed"
-    return None
+            if error is not None:
+                return error.message.strip().removeprefix("rag_assets.errors."), "failed"
+    return "the run failed; see the Dagster log", "failed"

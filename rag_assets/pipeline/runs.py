@@ -44,11 +44,8 @@ class RunRecords:
         return None if found is None else found["tokens"] / max(found["seconds"], 1e-3)
 
 
-def summary(record: Mapping[str, Any]) -> dict[str, Any] | None:
+def summary(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The ``last_run`` object of ``status``: documents_changed, embedded_texts, reused_texts, seconds."""
-    stages = record.get("stages")
-    if not stages:
-        return None
     documents, embeddings = stages.get("documents", {}), stages.get("embeddings", {})
     return {
         "documents_changed": sum(documents.get(name, 0) for name in ("new", "changed", "moved", "deleted")),

@@ -15,6 +15,7 @@ def status(objects: ObjectStore, corpus: Corpus) -> dict[str, Any]:
     """The ``status`` object of the command line. Fields about the publication are null before the first."""
     head = PublicationLog(objects, corpus.name).head()
     snapshot = SnapshotStore(objects, corpus.name).latest()
+    last_run = RunRecords(objects, corpus.name).last()
     model = head.about["embedder"] if head else {}
     return {
         "corpus": corpus.name,
@@ -30,7 +31,7 @@ def status(objects: ObjectStore, corpus: Corpus) -> dict[str, Any]:
         "kind": head.kind if head else None,
         "metrics": dict(head.metrics) if head else {},
         "report": f"{head.report}/report.html" if head else None,
-        "last_run": summary(RunRecords(objects, corpus.name).last()),
+        "last_run": summary(last_run["stages"]) if last_run else None,
     }
 
 
