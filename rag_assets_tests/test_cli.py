@@ -39,7 +39,14 @@ class Terminal:
         return json.loads(result.stdout)
 
     def process(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-W", "ignore", "-c", "from rag_assets.cli import main; main()", *arguments]
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            "from rag_assets.cli import main; main()",
+            *arguments,
+        ]
         return subprocess.run(
             command, capture_output=True, text=True, env={**os.environ, **self.environ}, check=False
         )
@@ -83,14 +90,22 @@ def test_a_run_publishes_and_a_second_one_finds_nothing_to_do(terminal: Terminal
 def test_a_run_shows_what_it_did_and_how_to_go_on(published: Terminal) -> None:
     result = published.run("run", "handbook")
     assert result.exit_code == 0
-    for text in ("0 documents changed", "nothing new to publish", "recall@5", "report.html", "rag-assets query"):
+    for text in (
+        "0 documents changed",
+        "nothing new to publish",
+        "recall@5",
+        "report.html",
+        "rag-assets query",
+    ):
         assert text in result.stdout
     assert "Traceback" not in result.output
 
 
 def test_a_refused_run_exits_with_3_and_says_why(tmp_path: Path) -> None:
     terminal = fresh(tmp_path)
-    (tmp_path / "corpora" / "gold.jsonl").write_text(QUESTION.replace("{", '{"id": "q1", ', 1).replace("a.md", "d1.md"))
+    (tmp_path / "corpora" / "gold.jsonl").write_text(
+        QUESTION.replace("{", '{"id": "q1", ', 1).replace("a.md", "d1.md")
+    )
     terminal.workspace.configure(**{**SETTINGS, "gate": {"rules": [{"metric": "recall@1", "min": 1.0}]}})
     result = terminal.run("run", "handbook", "--json")
     assert result.exit_code == 3
@@ -137,15 +152,38 @@ def test_a_run_that_fails_at_once_still_has_every_field(
     assert result.exit_code == 1
     assert "handbook-documents" in result.stderr
     found = json.loads(result.stdout)
-    fields = {"documents_changed", "embedded_texts", "reused_texts", "seconds", "published", "publication", "gate"}
+    fields = {
+        "documents_changed",
+        "embedded_texts",
+        "reused_texts",
+        "seconds",
+        "published",
+        "publication",
+        "gate",
+    }
     assert fields <= found.keys()
 
 
 def test_status_has_the_fields_that_ci_reads(published: Terminal) -> None:
     found = published.json("status", "handbook")
-    fields = "corpus publication lance_version snapshot documents chunks quarantined embedder last_run".split()
+    fields = [
+        "corpus",
+        "publication",
+        "lance_version",
+        "snapshot",
+        "documents",
+        "chunks",
+        "quarantined",
+        "embedder",
+        "last_run",
+    ]
     assert set(fields) <= found.keys()
-    assert (found["corpus"], found["publication"], found["documents"], found["quarantined"]) == ("handbook", 2, 4, 0)
+    assert (found["corpus"], found["publication"], found["documents"], found["quarantined"]) == (
+        "handbook",
+        2,
+        4,
+        0,
+    )
     assert found["last_run"].keys() == {"documents_changed", "embedded_texts", "reused_texts", "seconds"}
     assert "handbook" in published.run("status", "handbook").stdout
 
@@ -222,7 +260,9 @@ def test_check_reads_all_corpus_files_and_gold_sets(terminal: Terminal, tmp_path
     assert "gold.jsonl" in result.stderr.replace("\n", "")
 
 
-@pytest.mark.parametrize("command", [("check",), ("status", "handbook"), ("run", "handbook"), ("plan", "handbook")])
+@pytest.mark.parametrize(
+    "command", [("check",), ("status", "handbook"), ("run", "handbook"), ("plan", "handbook")]
+)
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -8,20 +8,31 @@ import subprocess
 import sys
 from importlib import import_module
 from importlib.resources import files
+from pathlib import Path
 from pkgutil import walk_packages
-
-import pytest
 
 import rag_assets
 from rag_assets import errors
 from rag_assets.errors import RagAssetsError
 
-HEAVY = {"torch", "lancedb", "lance", "dagster", "sentence_transformers", "transformers", "altair", "polars", "numpy"}
+HEAVY = {
+    "torch",
+    "lancedb",
+    "lance",
+    "dagster",
+    "sentence_transformers",
+    "transformers",
+    "altair",
+    "polars",
+    "numpy",
+}
 
 
 def imported(code: str) -> set[str]:
     """Heavy packages that running ``code`` in a fresh interpreter imports."""
-    report = f"\nimport json, sys; print(json.dumps([name for name in {sorted(HEAVY)} if name in sys.modules]))"
+    report = (
+        f"\nimport json, sys; print(json.dumps([name for name in {sorted(HEAVY)} if name in sys.modules]))"
+    )
     found = subprocess.run([sys.executable, "-c", code + report], capture_output=True, text=True, check=True)
     return set(json.loads(found.stdout.splitlines()[-1]))
 
@@ -41,7 +52,11 @@ def test_the_command_line_and_corpus_files_need_no_heavy_library() -> None:
 
 
 def test_reading_what_is_published_needs_no_dagster() -> None:
-    assert not imported("import rag_assets.publication.reader") & {"dagster", "torch", "sentence_transformers"}
+    assert not imported("import rag_assets.publication.reader") & {
+        "dagster",
+        "torch",
+        "sentence_transformers",
+    }
 
 
 def test_the_package_is_typed() -> None:
@@ -74,20 +89,9 @@ def test_every_error_says_whether_a_retry_may_help_and_what_it_is() -> None:
 
 
 def test_every_error_of_the_family_is_raised_somewhere() -> None:
-    folder = files("rag_assets")
-    source = "\n".join(path.read_text() for path in _sources(folder) if path.name != "errors.py")
+    folder = Path(str(files("rag_assets")))
+    source = "\n".join(path.read_text() for path in folder.rglob("*.py") if path.name != "errors.py")
     for error in every_error():
         leaf = not error.__subclasses__()
         if leaf:
             assert re.search(rf"\b{error.__name__}\(", source), f"{error.__name__} is never raised"
-
-
-def _sources(folder: object) -> list[object]:
-    from pathlib import Path
-
-    return sorted(Path(str(folder)).rglob("*.py"))
-
-
-@pytest.mark.parametrize("name", ["open_published"])
-def test_everything_public_is_there(name: str) -> None:
-    assert name in dir(rag_assets)

@@ -25,6 +25,9 @@ RRF_K = 60
 REFINE = 5  # exact distances for five times as many candidates as asked for
 COLUMNS = ["chunk_id", "document_id", "uri", "title", "text", "heading_path", "metadata"]
 
+Leg = Literal["vector", "text"]
+LEGS: tuple[Leg, ...] = ("vector", "text")
+
 EmbedQueries = Callable[[Sequence[str]], "NDArray[np.float32]"]
 
 
@@ -50,28 +53,19 @@ class PinnedIndex:
             mode: vector, text or hybrid.
             where: SQL condition on columns of the table, applied before the search.
         """
-        vector = None if mode == "text" else self._embed_queries([text])[0]
-        return self._search(text, vector, k, mode, where)
-
-    def search_many(self, texts: Sequence[str], mode: Mode, k: int) -> list[list[Hit]]:
-        """``search`` for many questions; they are embedded together."""
-        vectors = [None] * len(texts) if mode == "text" else list(self._embed_queries(texts))
-        return [
-            self._search(text, vector, k, mode, None) for text, vector in zip(texts, vectors, strict=True)
-        ]
-
-    def _search(
-        self, text: str, vector: NDArray[np.float32] | None, k: int, mode: Mode, where: str | None
-    ) -> list[Hit]:
+        depth = max(k, DEPTH)
         with translated("search the index"):
-            depth = max(k, DEPTH)
-            if mode == "vector":
-                return self._by_vector(vector, depth, where)[:k]
-            if mode == "text":
-                return self._by_text(text, depth, where)[:k]
-            return fuse([self._by_vector(vector, depth, where), self._by_text(text, depth, where)])[:k]
+            legs: tuple[Leg, ...] = LEGS if mode == "hybrid" else (mode,)
+            rankings = [self.rank([text], leg, depth, where)[0] for leg in legs]
+        return (fuse(rankings) if mode == "hybrid" else rankings[0])[:k]
 
-    def _by_vector(self, vector: NDArray[np.float32] | None, k: int, where: str | None) -> list[Hit]:
+    def rank(self, texts: Sequence[str], leg: Leg, depth: int, where: str | None = None) -> list[list[Hit]]:
+        """What one leg finds for each question, best first, ``depth`` at most. They are embedded together."""
+        if leg == "text":
+            return [self._by_text(text, depth, where) for text in texts]
+        return [self._by_vector(vector, depth, where) for vector in self._embed_queries(texts)]
+
+    def _by_vector(self, vector: NDArray[np.float32], k: int, where: str | None) -> list[Hit]:
         query = self._table.search(vector, vector_column_name="vector").distance_type(self._distance)
         query = query.refine_factor(REFINE).limit(k).select([*COLUMNS, "_distance"])
         return _hits(query, where, lambda row: -float(row["_distance"]))[:k]
@@ -86,6 +80,35 @@ class PinnedIndex:
         match = BooleanQuery([(Occur.SHOULD, MatchQuery(text, column)) for column in columns])  # type: ignore[call-arg]
         query = self._table.search(match, query_type="fts").limit(k).select([*COLUMNS, "_score"])
         return _hits(query, where, lambda row: float(row["_score"]))[:k]
+
+
+class BatchSearch:
+    """Searches many questions in one mode after the other; each leg is asked once.
+
+    Args:
+        index: what to search.
+    """
+
+    def __init__(self, index: PinnedIndex) -> None:
+        self._index = index
+        self._asked: tuple[tuple[str, ...], int] = ((), 0)
+        self._rankings: dict[Leg, list[list[Hit]]] = {}
+
+    def __call__(self, texts: Sequence[str], mode: Mode, k: int) -> list[list[Hit]]:
+        """The k best chunks for each question, best first."""
+        asked = (tuple(texts), max(k, DEPTH))
+        if asked != self._asked:
+            self._asked, self._rankings = asked, {}
+        if mode == "hybrid":
+            pairs = zip(*(self._leg(leg) for leg in LEGS), strict=True)
+            return [fuse(pair)[:k] for pair in pairs]
+        return [hits[:k] for hits in self._leg(mode)]
+
+    def _leg(self, leg: Leg) -> list[list[Hit]]:
+        if leg not in self._rankings:
+            with translated("search the index"):
+                self._rankings[leg] = self._index.rank(self._asked[0], leg, self._asked[1])
+        return self._rankings[leg]
 
 
 def fuse(rankings: Sequence[Sequence[Hit]]) -> list[Hit]:

@@ -30,7 +30,9 @@ class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def pipeline(self, context: dg.AssetExecutionContext, corpus: Corpus, progress: ProgressFor) -> Pipeline:
         """The corpus's stages for one step."""
-        return Pipeline(ObjectStore.open(self.url), corpus, run_id=context.run.run_id, progress=progress(context))
+        return Pipeline(
+            ObjectStore.open(self.url), corpus, run_id=context.run.run_id, progress=progress(context)
+        )
 
 
 def log_progress(context: dg.AssetExecutionContext) -> Progress:

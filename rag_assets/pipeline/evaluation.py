@@ -17,7 +17,7 @@ from rag_assets.evaluation.measurements import Measurements
 from rag_assets.evaluation.report import Report, Subject, build_report
 from rag_assets.index.candidate import Candidate
 from rag_assets.index.schema import read_metadata
-from rag_assets.index.search import PinnedIndex
+from rag_assets.index.search import BatchSearch, PinnedIndex
 from rag_assets.index.table import open_table
 from rag_assets.pipeline.progress import Progress
 from rag_assets.store.digest import fingerprint
@@ -84,8 +84,8 @@ def _measure(
         table = open_table(pipeline.objects, pipeline.corpus.name, at=version)
         if table is None:
             raise StoreUnavailable(f"{pipeline.corpus.name}: there is no table to evaluate")
-        index = PinnedIndex(table, embedder.embed_queries)
-        questions = evaluate(gold, index.search_many, metrics=metrics)
+        search = BatchSearch(PinnedIndex(table, embedder.embed_queries))
+        questions = evaluate(gold, search, metrics=metrics)
         measurements.write(version, questions)
     return questions
 

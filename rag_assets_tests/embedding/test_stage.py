@@ -94,7 +94,7 @@ def test_a_shard_is_committed_every_so_many_texts(tmp_path: Path) -> None:
     assert not set(embedder.embedded) & set(resumed.embedded)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.sets(st.integers(0, 63), max_size=6), st.sampled_from([1, 7, 64, 1000]))
 def test_exactly_the_poison_texts_are_quarantined(
     tmp_path_factory: pytest.TempPathFactory, poison: set[int], shard: int

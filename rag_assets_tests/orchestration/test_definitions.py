@@ -22,8 +22,13 @@ STAGES = ["documents", "chunks", "embeddings", "index", "evaluation", "publicati
 def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpora")
     source = {"type": "folder", "path": "docs"}
-    for name, extra in {"handbook": {"owners": ["ana@example.com", "team:docs"]}, "legal": {"description": "Contracts"}}.items():
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump({"sources": [source], "embedder": {"type": "static"}, **extra}))
+    for name, extra in {
+        "handbook": {"owners": ["ana@example.com", "team:docs"]},
+        "legal": {"description": "Contracts"},
+    }.items():
+        (folder / f"{name}.yaml").write_text(
+            yaml.safe_dump({"sources": [source], "embedder": {"type": "static"}, **extra})
+        )
     return folder
 
 
@@ -50,7 +55,11 @@ def test_each_corpus_is_a_group_of_the_same_assets(definitions: dg.Definitions) 
 
 def test_checks_block_what_follows(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
-    names = {key.name: graph.get_check_spec(key) for key in graph.asset_check_keys if key.asset_key.path[0] == "legal"}
+    names = {
+        key.name: graph.get_check_spec(key)
+        for key in graph.asset_check_keys
+        if key.asset_key.path[0] == "legal"
+    }
     assert {"quarantine", "exact_content", "gate"} <= names.keys()
     assert all(spec.blocking and spec.description for spec in names.values())
 
@@ -77,7 +86,9 @@ def test_there_is_a_job_per_corpus(definitions: dg.Definitions) -> None:
 
 def test_settings_of_a_stage_are_its_code_version(corpora: Path, tmp_path: Path) -> None:
     def versions(settings: dict[str, object]) -> dict[str, str | None]:
-        (tmp_path / "legal.yaml").write_text(yaml.safe_dump({"sources": [{"type": "folder", "path": "d"}], **settings}))
+        (tmp_path / "legal.yaml").write_text(
+            yaml.safe_dump({"sources": [{"type": "folder", "path": "d"}], **settings})
+        )
         graph = build_definitions(load_corpora(tmp_path)).resolve_asset_graph()
         return {stage: graph.get(dg.AssetKey(["legal", stage])).code_version for stage in STAGES}
 

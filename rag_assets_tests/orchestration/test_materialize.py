@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from rag_assets.index.table import open_table
 from rag_assets.orchestration.assets import corpus_assets
 from rag_assets.orchestration.build import build_definitions
 from rag_assets.orchestration.resources import StoreResource, log_progress
-from rag_assets.parsing.parse import PARSERS
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets_tests.servers import SECRET_KEY
 from rag_assets_tests.workspace import Workspace, document
@@ -50,7 +48,8 @@ def materialized(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]
     """Metadata by stage, in order."""
     return {
         event.asset_key.path[-1]: {
-            name: value.value for name, value in event.step_materialization_data.materialization.metadata.items()
+            name: value.value
+            for name, value in event.step_materialization_data.materialization.metadata.items()
         }
         for event in result.get_asset_materialization_events()
         if event.asset_key is not None
@@ -59,14 +58,20 @@ def materialized(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]
 
 def data_versions(result: dg.ExecuteInProcessResult) -> dict[str, str]:
     return {
-        event.asset_key.path[-1]: str((event.step_materialization_data.materialization.tags or {})["dagster/data_version"])
+        event.asset_key.path[-1]: str(
+            (event.step_materialization_data.materialization.tags or {})["dagster/data_version"]
+        )
         for event in result.get_asset_materialization_events()
         if event.asset_key is not None
     }
 
 
 def failed_checks(result: dg.ExecuteInProcessResult) -> dict[str, str]:
-    return {check.check_name: str(check.description) for check in result.get_asset_check_evaluations() if not check.passed}
+    return {
+        check.check_name: str(check.description)
+        for check in result.get_asset_check_evaluations()
+        if not check.passed
+    }
 
 
 def test_assets_can_be_materialized_one_by_one(tmp_path: Path) -> None:
@@ -100,10 +105,26 @@ def test_every_materialization_says_what_was_done(run: tuple[Workspace, dg.Execu
     assert result.success
     found = materialized(result)
     assert tuple(found) == STAGES
-    assert found["documents"].keys() >= {"new", "changed", "moved", "deleted", "reused", "quarantined", "bytes_read", "preview"}
+    assert found["documents"].keys() >= {
+        "new",
+        "changed",
+        "moved",
+        "deleted",
+        "reused",
+        "quarantined",
+        "bytes_read",
+        "preview",
+    }
     assert (found["documents"]["dagster/row_count"], found["documents"]["new"]) == (2, 2)
     assert found["chunks"].keys() >= {"chunked", "chunks", "tokens", "bytes", "preview", "fingerprint"}
-    assert found["embeddings"].keys() >= {"embedded", "reused", "tokens", "texts_per_second", "model", "precision"}
+    assert found["embeddings"].keys() >= {
+        "embedded",
+        "reused",
+        "tokens",
+        "texts_per_second",
+        "model",
+        "precision",
+    }
     assert found["index"].keys() >= {"lance_version", "indexes", "dagster/row_count", "state"}
     assert found["evaluation"]["questions"] == 1
     assert Path(found["evaluation"]["report"]).is_file()
@@ -229,10 +250,8 @@ def test_the_job_runs_the_whole_corpus(tmp_path: Path, monkeypatch: pytest.Monke
     workspace = fresh(tmp_path, str(tmp_path / "store"))
     monkeypatch.setenv("RAG_STORE", workspace.store)
     job = build_definitions({workspace.name: workspace.corpus}).resolve_job_def(f"{workspace.name}_job")
-    result = job.execute_in_process(run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}})
+    result = job.execute_in_process(
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    )
     assert result.success
     assert tuple(materialized(result)) == STAGES
-
-
-def test_parser_versions_are_json_for_the_code_version() -> None:
-    assert json.dumps(sorted(PARSERS))

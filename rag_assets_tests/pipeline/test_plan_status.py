@@ -109,7 +109,12 @@ def test_status_before_the_first_run_is_empty_and_whole(tmp_path: Path, publishe
     workspace = Workspace(tmp_path, str(tmp_path / "store"))
     state = status(workspace.objects, workspace.corpus)
     assert state.keys() == status(published.objects, published.corpus).keys()
-    assert (state["publication"], state["documents"], state["chunks"], state["last_run"]) == (None, 0, 0, None)
+    assert (state["publication"], state["documents"], state["chunks"], state["last_run"]) == (
+        None,
+        0,
+        0,
+        None,
+    )
 
 
 def test_status_says_what_readers_see_and_what_the_last_run_did(published: Workspace) -> None:

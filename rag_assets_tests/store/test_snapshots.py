@@ -153,7 +153,7 @@ def follow(store: SnapshotStore, parent: Snapshot, old: dict[str, str], new: dic
     return commit(store, parent, *upserts, removed=tuple(old.keys() - new.keys()))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=st.lists(states, min_size=1, max_size=5), rows_per_bucket=st.sampled_from([1, 2, 1024]))
 def test_differences_and_digests_equal_those_of_plain_dictionaries(
     history: list[dict[str, str]], rows_per_bucket: int
