@@ -10,6 +10,7 @@
     │   └── SourceObjectUnreadable  one document that is listed but cannot be read
     ├── ConfigurationError        the set-up is wrong: fix the corpus file, settings or code
     │   ├── CorpusFileError       a mistake in corpora/<name>.yaml, with line and field
+    │   ├── InvalidFilter         a where condition that does not fit the table
     │   ├── ModelError            the embedding model cannot be loaded or does not match
     │   └── UnsafeStore           the object store would lose commits
     ├── WorldError                something outside failed: try again later (retryable)
@@ -65,6 +66,10 @@ class ConfigurationError(RagAssetsError):
 
 class CorpusFileError(ConfigurationError):
     """One or more mistakes in a corpus file; the message lists each with file and line."""
+
+
+class InvalidFilter(ConfigurationError):
+    """A where condition that is no SQL, or names a column that the table does not have."""
 
 
 class ModelError(ConfigurationError):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 out = Console()
 err = Console(stderr=True)
+SHOWN = ("recall@5 hybrid", "ndcg@10 hybrid")
 HEADLINE = ("recall@5 hybrid", "ndcg@10 hybrid", "mrr hybrid")
 
 
@@ -139,19 +140,20 @@ def show_history(entries: Sequence[Mapping[str, Any]], retained: set[int]) -> No
     if not entries:
         say("nothing is published yet")
         return
-    table = Table("publication", "version", "time", "kind", "by", "documents", *HEADLINE, "reason")
+    table = Table(
+        "no.", "version", "time", "kind", "documents", *(name.split()[0] for name in SHOWN), "why", box=None
+    )
     for entry in entries:
         changes = entry["changes"]
         kept = entry["publication"] in retained
         table.add_row(
             str(entry["publication"]),
             str(entry["lance_version"]),
-            entry["time"],
+            entry["time"][:16].replace("T", " "),
             entry["kind"],
-            entry["by"],
             f"+{changes.get('added', 0)} ~{changes.get('changed', 0)} -{changes.get('removed', 0)}",
-            *(f"{entry['metrics'][name]:.3f}" if name in entry["metrics"] else "–" for name in HEADLINE),
-            entry["reason"],
+            *(f"{entry['metrics'][name]:.3f}" if name in entry["metrics"] else "-" for name in SHOWN),
+            escape(f"{entry['reason']} ({entry['by']})"),
             style=None if kept else "dim",
         )
     out.print(table)

@@ -311,8 +311,15 @@ def test_schema_describes_a_corpus_file() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("nonsense",), ("run",), ("query", "handbook"), ("query", "handbook", "x", "--mode", "magic"), ("query", "handbook", "x", "-k", "0")],
-)  # fmt: skip
+    [
+        (),
+        ("nonsense",),
+        ("run",),
+        ("query", "handbook"),
+        ("query", "handbook", "x", "--mode", "magic"),
+        ("query", "handbook", "x", "-k", "0"),
+    ],
+)
 def test_wrong_use_exits_with_2(terminal: Terminal, arguments: tuple[str, ...]) -> None:
     assert terminal.run(*arguments).exit_code == 2
 

@@ -26,7 +26,7 @@ class Spec:
     snapshot: str  # digest of what readers can see of the documents
     chunker: str
     embedder: str
-    table: str  # columns and distance: another value means another table
+    table: str  # columns, distance and what readers need to search: another value means another table
     text: str  # full-text settings
     vector: str  # vector index settings
 
@@ -40,13 +40,16 @@ class Spec:
         return (self.chunker, self.embedder, self.table) == (other.chunker, other.embedder, other.table)
 
 
-def specify(snapshot_digest: str, chunker: str, embedder: str, index: corpus.Index) -> Spec:
-    """The spec of an index over a snapshot."""
+def specify(
+    snapshot_digest: str, chunker: str, embedder: str, query_prefix: str, index: corpus.Index
+) -> Spec:
+    """The spec of an index over a snapshot. The query prefix stands in the table, where readers find it."""
+    columns = {"version": VERSION, "filters": index.filters, "distance": index.distance}
     return Spec(
         snapshot=snapshot_digest,
         chunker=chunker,
         embedder=embedder,
-        table=fingerprint({"version": VERSION, "filters": index.filters, "distance": index.distance}),
+        table=fingerprint({**columns, "query_prefix": query_prefix}),
         text=fingerprint(index.text.model_dump(mode="json")),
         vector=fingerprint(index.vector.model_dump(mode="json")),
     )

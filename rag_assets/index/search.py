@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from rag_assets.corpus import Mode
+from rag_assets.errors import InvalidFilter
 from rag_assets.index.hit import Hit
 from rag_assets.index.schema import read_metadata
-from rag_assets.index.table import translated
+from rag_assets.index.table import IndexUnavailable, translated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,11 +53,21 @@ class PinnedIndex:
             k: hits wanted, at most.
             mode: vector, text or hybrid.
             where: SQL condition on columns of the table, applied before the search.
+
+        Raises:
+            InvalidFilter: the condition does not fit the table.
         """
         depth = max(k, DEPTH)
-        with translated("search the index"):
-            legs: tuple[Leg, ...] = LEGS if mode == "hybrid" else (mode,)
-            rankings = [self.rank([text], leg, depth, where)[0] for leg in legs]
+        legs: tuple[Leg, ...] = LEGS if mode == "hybrid" else (mode,)
+        try:
+            with translated("search the index"):
+                rankings = [self.rank([text], leg, depth, where)[0] for leg in legs]
+        except IndexUnavailable as error:
+            if where is not None and "Invalid input" in str(error):
+                raise InvalidFilter(
+                    f"where {where!r}: {str(error).rpartition('Invalid input, ')[2]}"
+                ) from error
+            raise
         return (fuse(rankings) if mode == "hybrid" else rankings[0])[:k]
 
     def rank(self, texts: Sequence[str], leg: Leg, depth: int, where: str | None = None) -> list[list[Hit]]:

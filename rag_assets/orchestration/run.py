@@ -94,7 +94,10 @@ def _failure(result: dg.ExecuteInProcessResult) -> tuple[str, Literal["refused",
                     return str(known.description), "refused"
                 wrong_set_up = found.get("family") == ConfigurationError.__name__
                 return str(known.description), "configuration" if wrong_set_up else "failed"
-            while error is not None and error.cause is not None:
+            # Dagster's own errors wrap ours; what lies below ours is the foreign error that ours explains.
+            while (
+                error is not None and (error.cls_name or "").startswith("Dagster") and error.cause is not None
+            ):
                 error = error.cause
             if error is not None:
                 return error.message.strip().removeprefix("rag_assets.errors."), "failed"

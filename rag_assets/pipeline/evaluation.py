@@ -21,7 +21,7 @@ from rag_assets.index.search import BatchSearch, PinnedIndex
 from rag_assets.index.table import open_table
 from rag_assets.pipeline.progress import Progress
 from rag_assets.store.digest import fingerprint
-from rag_assets.store.snapshots import SnapshotStore
+from rag_assets.store.snapshots import OK, SnapshotStore
 
 if TYPE_CHECKING:
     from rag_assets.pipeline.pipeline import Pipeline
@@ -61,7 +61,7 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
         index={key: value for key, value in candidate.facts.items() if key != "poisoned_sample"},
         published=published,
         problems=_problems(corpus, candidate, _base_documents(pipeline, candidate)),
-        warnings=_warnings(candidate, quarantined),
+        warnings=_warnings(candidate, quarantined, _dead_targets(pipeline, gold, candidate)),
     )
     write_report(objects, path, report, questions)
     progress("evaluation", 2, 2)
@@ -127,8 +127,20 @@ def _base_documents(pipeline: Pipeline, candidate: Candidate) -> int:
     return pipeline.log.find(candidate.base).documents if candidate.base in pipeline.log.versions() else 0
 
 
-def _warnings(candidate: Candidate, quarantined: int) -> list[str]:
+def _dead_targets(pipeline: Pipeline, gold: GoldSet | None, candidate: Candidate) -> list[str]:
+    """Documents that gold questions want and the candidate does not have, sorted."""
+    wanted = {document for question in (gold.questions if gold else ()) for document in question.documents}
+    rows = pipeline.snapshots.rows(pipeline.snapshots.read(candidate.snapshot), ("document_id", "status"))
+    return sorted(wanted - set(rows.filter(pl.col("status") == OK)["document_id"]))
+
+
+def _warnings(candidate: Candidate, quarantined: int, dead: list[str]) -> list[str]:
     found = []
+    if dead:
+        shown = ", ".join(dead[:5])
+        found.append(
+            f"Gold questions want {len(dead)} documents that are not in the corpus, such as {shown}."
+        )
     if quarantined:
         found.append(f"{quarantined} documents are quarantined and cannot be found.")
     if candidate.facts.get("poisoned"):

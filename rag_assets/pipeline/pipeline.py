@@ -92,7 +92,11 @@ class Pipeline:
     def spec(self, snapshot: Snapshot) -> Spec:
         """What the index over a snapshot is made of, under the current corpus file."""
         return specify(
-            snapshot.digest, self.chunker.fingerprint, self.embedder.fingerprint, self.corpus.index
+            snapshot.digest,
+            self.chunker.fingerprint,
+            self.embedder.fingerprint,
+            self.corpus.embedder.query_prefix,
+            self.corpus.index,
         )
 
     def documents(self) -> tuple[Snapshot, DocumentCounts]:

@@ -93,6 +93,8 @@ def rollback(objects: ObjectStore, corpus: str, to: int | None, *, reason: str, 
     head = log.head()
     if head is None:
         raise NotPublished(f"{corpus}: nothing is published yet")
+    if to is None and head.number == 1:
+        raise NotPublished(f"{corpus}: there is only one publication; nothing to roll back to")
     target = log.find(head.number - 1 if to is None else to)
     if target.version == head.version:
         raise NotPublished(

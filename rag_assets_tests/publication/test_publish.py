@@ -102,7 +102,8 @@ def test_one_of_two_publishers_wins_and_the_log_stays_whole(store_url: str, tmp_
     workspace = start(tmp_path, store_url)
     for word in ("two", "three"):
         publish_now(workspace, *prepared(workspace, word))
-    for _ in range(10):
+    rounds = 4 if store_url.startswith("s3") else 10
+    for _ in range(rounds):
         now = head(workspace)
         targets = [number for number in (1, 2, 3) if log(workspace).find(number).version != now.version]
         outcomes = race(
@@ -119,8 +120,10 @@ def test_one_of_two_publishers_wins_and_the_log_stays_whole(store_url: str, tmp_
         assert head(workspace) == winners[0]
         assert plain_version(workspace) == winners[0].version
     history = log(workspace).history()
-    assert [publication.number for publication in history] == list(range(1, 14))
-    assert [publication.tag for publication in history] == [f"pub-{number:08d}" for number in range(1, 14)]
+    assert [publication.number for publication in history] == list(range(1, rounds + 4))
+    assert [publication.tag for publication in history] == [
+        f"pub-{number:08d}" for number in range(1, rounds + 4)
+    ]
 
 
 def test_a_loser_with_the_same_target_does_not_rewrite_the_winners_record(workspace: Workspace) -> None:
