@@ -7,7 +7,6 @@ in the table cannot get into the next one. Readers are pinned to tags and see no
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +24,6 @@ if TYPE_CHECKING:
 SLICE = 10_000  # ids per delete predicate
 MAX_SEGMENTS = 8  # vector index segments before they are merged
 KEEP_HISTORY = timedelta(days=36_500)  # optimize() must not prune: tags hold old versions
-
-
-@dataclass(frozen=True)
-class Base:
-    """The version to build on."""
-
-    version: int
-    snapshot_rows: int
 
 
 def rebuild(

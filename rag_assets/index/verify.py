@@ -99,7 +99,7 @@ def _broken_vectors_of(rows: pl.DataFrame) -> int:
 
 
 def _broken_vectors(column: object) -> int:
-    """Vectors that are null, hold a non-finite number or are all zero."""
+    """Vectors that are null or hold a non-finite number."""
     nulls = int(column.null_count)  # type: ignore[attr-defined]
     values = column.flatten().to_numpy(zero_copy_only=False)  # type: ignore[attr-defined]
     matrix = values.reshape(len(column) - nulls, -1)  # type: ignore[arg-type]

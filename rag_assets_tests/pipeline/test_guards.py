@@ -1,0 +1,83 @@
+"""What keeps a candidate from being published apart from its search quality, and what the report warns of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rag_assets import open_published
+from rag_assets.errors import DataError, GateRefused, InvalidFilter, NotPublished, QuarantineExceeded
+from rag_assets.publication.publish import rollback
+from rag_assets_tests.workspace import Workspace, document
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    found = Workspace(tmp_path, str(tmp_path / "store"))
+    for number in range(10):
+        found.write(f"d{number}.md", document(number, 2))
+    found.run()
+    return found
+
+
+def remove(workspace: Workspace, *numbers: int) -> None:
+    for number in numbers:
+        (workspace.documents / f"d{number}.md").unlink()
+
+
+def test_a_source_that_lost_most_documents_is_not_published(workspace: Workspace) -> None:
+    remove(workspace, *range(6))
+    with pytest.raises(GateRefused, match=r"6 of 10 published documents would be removed.*allows 50%"):
+        workspace.run()
+    assert workspace.rows()["document_id"].n_unique() == 10
+    workspace.configure(gate={"max_removed_share": 0.6})
+    workspace.run()
+    assert workspace.rows()["document_id"].n_unique() == 4
+
+
+def test_an_empty_source_is_not_published(workspace: Workspace) -> None:
+    remove(workspace, *range(10))
+    with pytest.raises(DataError, match="no readable document"):
+        workspace.run()
+    assert workspace.rows()["document_id"].n_unique() == 10
+
+
+def test_too_many_quarantined_documents_fail_the_run(workspace: Workspace) -> None:
+    for number in range(4):
+        workspace.write(f"broken{number}.md", "\0\1\2 binary")
+    with pytest.raises(QuarantineExceeded, match=r"4 of 14 documents \(28\.6%\) are quarantined"):
+        workspace.run()
+    assert workspace.rows()["document_id"].n_unique() == 10
+
+
+def test_another_query_prefix_reaches_readers_and_embeds_nothing(workspace: Workspace) -> None:
+    workspace.configure(embedder={"type": "static", "query_prefix": "query: "})
+    assert workspace.run() == []
+    head = workspace.pipeline()[0].log.head()
+    assert head is not None
+    assert head.number == 2
+
+
+def test_gold_questions_that_want_documents_which_are_gone_are_reported(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    lines = [{"question": "What is in document 1?", "documents": ["d1.md", "gone.md"]}]
+    (tmp_path / "corpora" / "gold.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    workspace.configure(evaluation={"gold": "gold.jsonl"})
+    report, _ = workspace.pipeline()[0].evaluate()
+    assert any("1 documents that are not in the corpus, such as gone.md" in found for found in report.warnings)
+
+
+def test_a_condition_that_does_not_fit_the_table_is_wrong_use(workspace: Workspace) -> None:
+    reader = open_published(workspace.name, workspace.store)
+    for where in ("nothing = 1", "document_id = = 'd1.md'"):
+        with pytest.raises(InvalidFilter, match="where"):
+            reader.search("index", where=where)
+    assert reader.search("index", where="document_id = 'd1.md'")[0].document_id == "d1.md"
+
+
+def test_the_first_publication_has_nothing_to_go_back_to(workspace: Workspace) -> None:
+    with pytest.raises(NotPublished, match="only one publication"):
+        rollback(workspace.objects, workspace.name, None, reason="", by="tests")
