@@ -66,7 +66,9 @@ class Workspace:
     def configure(self, **settings: Any) -> None:
         """Write the corpus file anew."""
         source = {"type": "folder", "path": str(self.documents)}
-        self.path.write_text(yaml.safe_dump({"sources": [source], "embedder": {"type": "static"}, **settings}))
+        self.path.write_text(
+            yaml.safe_dump({"sources": [source], "embedder": {"type": "static"}, **settings})
+        )
 
     @property
     def corpus(self) -> Corpus:
@@ -112,11 +114,21 @@ class Workspace:
 
 def paragraphs(count: int, seed: int) -> list[str]:
     """Distinct paragraphs of about 80 words."""
-    words = ["index", "table", "reader", "vector", "publish", "gate", "corpus", "chunk", "search", "store", "rollback"]
-    rng = np.random.default_rng(seed)
-    return [
-        f"Paragraph {seed}-{number}. " + " ".join(rng.choice(words, 80)) + "." for number in range(count)
+    words = [
+        "index",
+        "table",
+        "reader",
+        "vector",
+        "publish",
+        "gate",
+        "corpus",
+        "chunk",
+        "search",
+        "store",
+        "rollback",
     ]
+    rng = np.random.default_rng(seed)
+    return [f"Paragraph {seed}-{number}. " + " ".join(rng.choice(words, 80)) + "." for number in range(count)]
 
 
 def document(seed: int, sections: int = 4) -> str:

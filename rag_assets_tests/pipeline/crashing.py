@@ -40,7 +40,10 @@ def main() -> None:
                 os._exit(1)
             os._exit(0)
         _, status = os.waitpid(child, 0)
-        answer = {"signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0, "code": os.WEXITSTATUS(status)}
+        answer = {
+            "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
+            "code": os.WEXITSTATUS(status),
+        }
         print(json.dumps(answer | {"seconds": time.monotonic() - started}), flush=True)  # noqa: T201
 
 

@@ -67,7 +67,9 @@ def test_gold_questions_that_want_documents_which_are_gone_are_reported(
     (tmp_path / "corpora" / "gold.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
     workspace.configure(evaluation={"gold": "gold.jsonl"})
     report, _ = workspace.pipeline()[0].evaluate()
-    assert any("1 documents that are not in the corpus, such as gone.md" in found for found in report.warnings)
+    assert any(
+        "1 documents that are not in the corpus, such as gone.md" in found for found in report.warnings
+    )
 
 
 def test_a_condition_that_does_not_fit_the_table_is_wrong_use(workspace: Workspace) -> None:

@@ -98,10 +98,16 @@ def crash_and_recover(crasher: Crasher, root: Path, store: str, seed: int) -> in
         for attempt in range(8):
             kill: dict[str, Any] = {}
             if attempt < 4:
-                kill = {"at_write": chance.randint(1, 30)} if chance.random() < 0.5 else {"after": chance.uniform(0.3, 3)}
+                kill = (
+                    {"at_write": chance.randint(1, 30)}
+                    if chance.random() < 0.5
+                    else {"after": chance.uniform(0.3, 3)}
+                )
             answer = crasher.run(root, store, **kill)
             assert answer["code"] == 0, "a run after a crash must not fail"
-            assert visible(workspace) in (*allowed, expected), "a reader saw something that was never published"
+            assert visible(workspace) in (*allowed, expected), (
+                "a reader saw something that was never published"
+            )
             if not answer["signal"]:
                 break
             kills += 1

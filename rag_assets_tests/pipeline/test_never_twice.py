@@ -152,12 +152,16 @@ def test_a_poison_text_is_quarantined_and_its_neighbours_go_on(workspace: Worksp
 
 
 @settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=8,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["edit", "rename", "copy", "delete", "revert", "touch"]), st.integers(0, 5), st.integers(0, 5)
+            st.sampled_from(["edit", "rename", "copy", "delete", "revert", "touch"]),
+            st.integers(0, 5),
+            st.integers(0, 5),
         ),
         min_size=1,
         max_size=6,
@@ -167,7 +171,9 @@ def test_any_history_embeds_each_text_once_and_equals_a_build_from_scratch(
     tmp_path_factory: pytest.TempPathFactory, history: list[tuple[str, int, int]]
 ) -> None:
     root = tmp_path_factory.mktemp("history")
-    workspace = Workspace(root, str(root / "store"), chunking={"max_tokens": 64}, parsing={"max_quarantined_share": 1})
+    workspace = Workspace(
+        root, str(root / "store"), chunking={"max_tokens": 64}, parsing={"max_quarantined_share": 1}
+    )
     originals = {f"d{number}.md": document(number, 2) for number in range(4)}
     for name, text in originals.items():
         workspace.write(name, text)
@@ -190,6 +196,8 @@ def test_any_history_embeds_each_text_once_and_equals_a_build_from_scratch(
                 path.touch()
         seen += workspace.run()
     assert len(seen) == len(set(seen)), "a text was embedded twice"
-    scratch = Workspace(root, str(root / "scratch"), chunking={"max_tokens": 64}, parsing={"max_quarantined_share": 1})
+    scratch = Workspace(
+        root, str(root / "scratch"), chunking={"max_tokens": 64}, parsing={"max_quarantined_share": 1}
+    )
     scratch.run()
     assert workspace.rows().equals(scratch.rows())
