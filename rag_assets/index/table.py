@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lancedb.table import LanceTable
 
 FOLDER = "index"
+TAG_ATTEMPTS = 10
 CACHE_BYTES = 256 * 1024 * 1024  # a reader's index cache, at most
 
 
@@ -73,7 +74,14 @@ def read_tags(objects: ObjectStore, corpus: str) -> dict[str, int]:
             if "not found" in str(error).lower():
                 return {}
             raise
-        return {name: int(tag["version"]) for name, tag in dataset.tags.list().items()}
+        for attempt in range(TAG_ATTEMPTS):
+            try:
+                return {name: int(tag["version"]) for name, tag in dataset.tags.list().items()}
+            except (RuntimeError, ValueError, OSError) as error:
+                # Lance lists the tags and then reads each: one that a build drops in between is not found.
+                if "_refs/tags" not in str(error) or attempt == TAG_ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable")
 
 
 @contextmanager

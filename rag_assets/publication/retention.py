@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from rag_assets import corpus as models
-from rag_assets.index.table import open_table, translated
+from rag_assets.index.table import open_table, read_tags, translated
 from rag_assets.publication.log import PublicationLog
 from rag_assets.store.objects import ObjectStore
 
@@ -27,13 +27,12 @@ def retain(objects: ObjectStore, corpus: models.Corpus) -> list[int]:
     if table is None:
         return dropped
     with translated("clean up old versions"):
-        protected = {
-            int(tag["version"]) for name, tag in table.tags.list().items() if name.startswith("pub-")
-        }
-        for name, tag in table.tags.list().items():
+        tags = read_tags(objects, corpus.name)
+        protected = {version for name, version in tags.items() if name.startswith("pub-")}
+        for name, version in tags.items():
             # A candidate's own tag is not needed once it is published, nor once a newer one was built.
             if name.startswith(CANDIDATE_PREFIX) and (
-                int(tag["version"]) in protected or int(tag["version"]) < max(protected, default=0)
+                version in protected or version < max(protected, default=0)
             ):
                 table.tags.delete(name)
         # LanceDB's own optimize() would raise on tagged versions before it updates the indexes.
