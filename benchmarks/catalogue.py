@@ -50,7 +50,7 @@ FORMATS = Benchmark(
     name="formats",
     title="Document formats",
     text=(
-        "644 real files, scans, encrypted and broken ones among them: parsed, or quarantined with a reason. "
+        "More than 600 real files, scans, encrypted and broken ones among them: parsed, or quarantined with a reason. "
         "Where docling's expected text is known, similarity is the F1 of words, without markup."
     ),
     tables=(

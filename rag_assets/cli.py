@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rag_assets.corpus import Corpus, json_schema, load_corpora, load_corpus
-from rag_assets.errors import ConfigurationError, GateRefused, RagAssetsError
+from rag_assets.errors import ConfigurationError, GateRefused, GoldSetError, RagAssetsError
 from rag_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def run(
 
     with _reported():
         settings, found = _load(corpus)
+        _check_gold(found)
         with progress_bars(quiet=as_json) as progress:
             outcome = run_corpus(found, settings.store, reason=reason, progress=progress)
         if as_json:
@@ -79,6 +80,7 @@ def plan(corpus: CorpusName, as_json: AsJson = False) -> None:
 
     with _reported():
         settings, found = _load(corpus)
+        _check_gold(found)
         with progress_bars(quiet=as_json) as progress:
             planned = make_plan(_store(settings), found, progress)
         if as_json:
@@ -214,6 +216,14 @@ def _load(name: str) -> tuple[Settings, Corpus]:
     return settings, load_corpus(path)
 
 
+def _check_gold(corpus: Corpus) -> None:
+    """A broken gold set shows before the work, not after it."""
+    from rag_assets.evaluation.gold import load_gold
+
+    if corpus.gold_path is not None:
+        load_gold(corpus.gold_path)
+
+
 def _store(settings: Settings) -> ObjectStore:
     from rag_assets.store.objects import ObjectStore
 
@@ -239,7 +249,7 @@ def _reported() -> Iterator[None]:
     except GateRefused as error:
         _fail(str(error))
         raise typer.Exit(REFUSED) from error
-    except ConfigurationError as error:
+    except (ConfigurationError, GoldSetError) as error:
         _fail(str(error))
         raise typer.Exit(WRONG_USE) from error
     except RagAssetsError as error:

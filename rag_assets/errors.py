@@ -17,6 +17,7 @@
     │   ├── SnapshotConflict      another run committed the next snapshot first
     │   ├── StoreUnavailable      the object store did not answer
     │   ├── SourceUnavailable     a document source did not answer
+    │   ├── SourceMissing         the folder of a source does not exist: waiting does not help
     │   └── SourceObjectVanished  one document went away after it was listed: treat it as deleted
     └── PublicationError          publishing stopped; readers still see the previous publication
         ├── VerificationFailed    the candidate does not hold exactly what its snapshot demands
@@ -96,6 +97,12 @@ class SnapshotConflict(WorldError):
 
 class SourceUnavailable(WorldError):
     """A document source did not answer."""
+
+
+class SourceMissing(SourceUnavailable):
+    """A source's folder or bucket does not exist; waiting does not help."""
+
+    retryable = False
 
 
 class SourceObjectVanished(WorldError):

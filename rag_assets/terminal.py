@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -80,25 +83,34 @@ def show_run(objects: ObjectStore, corpus: Corpus, outcome: RunOutcome) -> None:
             f"{corpus.name}: {found['documents_changed']:,} documents changed, {found['embedded_texts']:,} texts "
             f"embedded, {found['reused_texts']:,} reused, {found['seconds']:.1f} s"
         )
-    if outcome.error is None:
-        state = status(objects, corpus)
-        title = "published" if found["published"] else "nothing new to publish"
-        out.print(Panel(_state_table(state), title=title, title_align="left", expand=False))
-        _show_report(objects, state)
-        say(f'Ask it      rag-assets query {corpus.name} "your question"')
-        say(f"Look back   rag-assets history {corpus.name}   ·   rag-assets rollback {corpus.name}")
-        say("See it      make ui   ·   dagster dev -m rag_assets.definitions")
+    if found["report"] is not None:
+        say(f"Report      {objects.uri(found['report'])}/report.html")
+    if outcome.error is not None:
+        return
+    state = status(objects, corpus)
+    out.print(Panel(_state_table(state), title=_outcome(found), title_align="left", expand=False))
+    command = "rag-assets" if shutil.which("rag-assets") else os.path.relpath(sys.argv[0])
+    say(f'Ask it      {command} query {corpus.name} "your question"')
+    if state["publication"] > 1:
+        say(f"Look back   {command} history {corpus.name}   ·   {command} rollback {corpus.name}")
+    say("See it      make ui   ·   dagster dev -m rag_assets.definitions")
+
+
+def _outcome(summary: Mapping[str, Any]) -> str:
+    if summary["published"]:
+        return "published"
+    if summary["candidate"] == "held":
+        return "held back: a rollback took the present content back; it is published again when it changes"
+    return "nothing new to publish"
 
 
 def show_status(objects: ObjectStore, state: Mapping[str, Any]) -> None:
     """The ``status`` object as a table."""
     out.print(Panel(_state_table(state), title=str(state["corpus"]), title_align="left", expand=False))
-    _show_report(objects, state)
-
-
-def _show_report(objects: ObjectStore, state: Mapping[str, Any]) -> None:
     if state["report"]:
         say(f"Report      {objects.uri(state['report'])}")
+    for document in state["quarantined_documents"]:
+        say(f"quarantined {document['document_id']}: {document['reason']}: {document['detail']}")
 
 
 def show_plan(plan: Plan) -> None:
@@ -121,6 +133,8 @@ def show_plan(plan: Plan) -> None:
         "publication", "a new one, if the gate passes" if plan.publish else "none: nothing would change"
     )
     out.print(Panel(table, title=f"{plan.corpus}: plan", title_align="left", expand=False))
+    if plan.problem is not None:
+        say(f"The run would stop: {plan.problem}")
 
 
 def show_hits(hits: Sequence[Hit]) -> None:

@@ -110,7 +110,7 @@ class Parsing(_Model):
     max_bytes: int = Field(default=50_000_000, ge=1, description="Larger documents are quarantined unread.")
     workers: int = Field(default=0, ge=0, description="Worker processes; 0 means one per CPU core.")
     max_quarantined_share: float = Field(
-        default=0.05, ge=0, le=1, description="The run fails when a larger share of documents is quarantined."
+        default=0.2, ge=0, le=1, description="The run fails when a larger share of documents is quarantined."
     )
 
 

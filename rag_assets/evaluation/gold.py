@@ -12,6 +12,7 @@ words. Every question has at least one.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,13 +155,19 @@ def _question(raw: str) -> Question:
         )
     line = _Line.model_validate(value)
     return Question(
-        id=digest(line.question) if line.id is None else line.id,
+        id=_slug(line.question) if line.id is None else line.id,
         question=line.question,
         documents=_unique(line.documents),
         passages=_unique(line.passages),
         answer=line.answer,
         tags=_unique(line.tags),
     )
+
+
+def _slug(question: str) -> str:
+    """A default id that people recognise in a refusal; the digest's end tells questions with one beginning apart."""
+    words = re.findall(r"\w+", question.casefold())
+    return "-".join([*words[:8], digest(question)[:4]])
 
 
 def _unique(texts: list[str]) -> tuple[str, ...]:

@@ -57,6 +57,8 @@ class PinnedIndex:
         Raises:
             InvalidFilter: the condition does not fit the table.
         """
+        if not text.strip():
+            return []
         depth = max(k, DEPTH)
         legs: tuple[Leg, ...] = LEGS if mode == "hybrid" else (mode,)
         try:

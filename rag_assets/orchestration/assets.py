@@ -51,7 +51,7 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
             pipeline = store.pipeline(context, corpus, progress)
             snapshot, counts = pipeline.documents()
             try:
-                check_quarantine(snapshot, corpus.parsing)
+                check_quarantine(pipeline.snapshots, snapshot, corpus.parsing)
                 problem = None
             except QuarantineExceeded as error:
                 problem = str(error)

@@ -6,10 +6,13 @@ The run is an ordinary Dagster run: with ``DAGSTER_HOME`` set it shows in the UI
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
 
 from rag_assets.corpus import Corpus
 from rag_assets.errors import ConfigurationError, GateRefused
@@ -17,6 +20,7 @@ from rag_assets.orchestration.assets import BY_TAG, corpus_assets
 from rag_assets.orchestration.resources import StoreResource
 from rag_assets.pipeline.progress import Progress
 from rag_assets.pipeline.runs import RunRecords, summary
+from rag_assets.publication.log import PublicationLog
 from rag_assets.settings import Settings
 from rag_assets.store.objects import ObjectStore
 
@@ -26,7 +30,8 @@ class RunOutcome:
     """How a run ended.
 
     Attributes:
-        summary: the ``last_run`` object plus published, publication and gate.
+        summary: the ``last_run`` object plus published, publication (what readers see now), gate,
+            candidate (built, reused, unchanged or held) and report.
         error: what stopped it, or None.
         cause: whose turn it is then: the gate refused, the set-up is wrong, or something else failed.
     """
@@ -58,7 +63,8 @@ def run_corpus(corpus: Corpus, store: str, *, reason: str, progress: Progress) -
             raise_on_error=False,
         )
     error, cause = (None, None) if result.success else _failure(result)
-    record = RunRecords(ObjectStore.open(store), corpus.name).last()
+    objects = ObjectStore.open(store)
+    record, head = RunRecords(objects, corpus.name).last(), PublicationLog(objects, corpus.name).head()
     stages = record.get("stages", {}) if record.get("run_id") == result.run_id else {}
     published = stages.get("publication", {})
     gate = stages.get("evaluation", {}).get("passed")
@@ -66,8 +72,10 @@ def run_corpus(corpus: Corpus, store: str, *, reason: str, progress: Progress) -
         summary={
             **summary(stages),
             "published": bool(published.get("published")),
-            "publication": published.get("publication"),
+            "publication": head.number if head else None,
             "gate": None if gate is None else "passed" if gate else "refused",
+            "candidate": stages.get("candidate", {}).get("state"),
+            "report": stages.get("evaluation", {}).get("report"),
             "error": error,
         },
         error=error,
@@ -76,7 +84,9 @@ def run_corpus(corpus: Corpus, store: str, *, reason: str, progress: Progress) -
 
 
 def _instance() -> dg.DagsterInstance:
-    """The configured instance, or a passing one: all state that matters is in the store."""
+    """The configured instance, the one of ``make ui`` here, or a passing one: what matters is in the store."""
+    if not os.environ.get("DAGSTER_HOME") and Path(".dagster/dagster.yaml").is_file():
+        os.environ["DAGSTER_HOME"] = str(Path(".dagster").resolve())
     return dg.DagsterInstance.get() if os.environ.get("DAGSTER_HOME") else dg.DagsterInstance.ephemeral()
 
 
@@ -85,7 +95,10 @@ def _failure(result: dg.ExecuteInProcessResult) -> tuple[str, Literal["refused",
     for check in result.get_asset_check_evaluations():
         if not check.passed:
             return str(check.description), "refused" if check.check_name == "gate" else "failed"
+    retried: str | None = None
     for event in result.all_events:
+        if event.is_step_up_for_retry:
+            retried = _message(event.step_retry_data.error)
         if event.is_step_failure:
             known, error = event.step_failure_data.user_failure_data, event.step_failure_data.error
             if known is not None:
@@ -94,11 +107,24 @@ def _failure(result: dg.ExecuteInProcessResult) -> tuple[str, Literal["refused",
                     return str(known.description), "refused"
                 wrong_set_up = found.get("family") == ConfigurationError.__name__
                 return str(known.description), "configuration" if wrong_set_up else "failed"
-            # Dagster's own errors wrap ours; what lies below ours is the foreign error that ours explains.
-            while (
-                error is not None and (error.cls_name or "").startswith("Dagster") and error.cause is not None
-            ):
-                error = error.cause
-            if error is not None:
-                return error.message.strip().removeprefix("rag_assets.errors."), "failed"
+            # When retries are used up, Dagster reports their number and not the error.
+            return retried or _message(error) or "a step failed; see the Dagster log", "failed"
     return "the run failed; see the Dagster log", "failed"
+
+
+def _message(error: SerializableErrorInfo | None) -> str | None:
+    """Our message: Dagster's errors wrap it, and the foreign error that it explains lies below it."""
+    while (
+        error is not None
+        and (error.cls_name or "").startswith(("Dagster", "Retry"))
+        and error.cause is not None
+    ):
+        error = error.cause
+    if error is None:
+        return None
+    return re.sub(
+        r"^(rag_assets[\w.]*\.)?\w+(Error|Unavailable|Conflict|Missing)?: ",
+        "",
+        error.message.strip(),
+        count=1,
+    )

@@ -44,6 +44,7 @@ SCHEMA = pl.Schema(
 )
 BATCH_DOCUMENTS = 1024
 BATCH_BYTES = 16_000_000
+NAMED_DOCUMENTS = 5
 READERS = 16  # concurrent reads: an S3 source answers in tens of milliseconds
 
 
@@ -80,14 +81,20 @@ def document_store(objects: ObjectStore, format: str) -> ContentStore:
     return ContentStore(objects, "documents", parser_fingerprint(format), SCHEMA, {"format": format})
 
 
-def check_quarantine(snapshot: Snapshot, parsing: models.Parsing) -> None:
-    """Raise QuarantineExceeded when too large a share of the documents is quarantined."""
+def check_quarantine(snapshots: SnapshotStore, snapshot: Snapshot, parsing: models.Parsing) -> None:
+    """Raise QuarantineExceeded, naming some of them, when too large a share of the documents is quarantined."""
     total = snapshot.documents + snapshot.quarantined
     share = snapshot.quarantined / total if total else 0.0
     if share > parsing.max_quarantined_share:
+        rejected = snapshots.quarantined(snapshot).head(NAMED_DOCUMENTS)
+        named = "".join(
+            f"\n  {name}: {reason}: {detail}"
+            for name, reason, detail in rejected.select("document_id", "reason", "detail").iter_rows()
+        )
         raise QuarantineExceeded(
             f"{snapshot.quarantined} of {total} documents ({share:.1%}) are quarantined; "
-            f"parsing.max_quarantined_share allows {parsing.max_quarantined_share:.1%}"
+            f"parsing.max_quarantined_share allows {parsing.max_quarantined_share:.1%}. Mend or exclude them "
+            f"(rag-assets status lists them), or raise the share:{named}"
         )
 
 

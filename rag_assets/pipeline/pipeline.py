@@ -116,7 +116,6 @@ class Pipeline:
     def chunks(self) -> ChunkCounts:
         """Chunk the texts that no store holds yet."""
         started = time.perf_counter()
-        check_quarantine(self.snapshots.latest(), self.corpus.parsing)
         documents = self._documents_to_process()
         keys = documents["text_key"].unique(maintain_order=True)
         missing = self.chunk_store.missing(keys)
@@ -172,7 +171,7 @@ class Pipeline:
         """
         started = time.perf_counter()
         snapshot = self.snapshots.latest()
-        check_quarantine(snapshot, self.corpus.parsing)
+        check_quarantine(self.snapshots, snapshot, self.corpus.parsing)
         self.log.repair()
         head = self.log.head()
         spec = self.spec(snapshot)

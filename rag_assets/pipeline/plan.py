@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rag_assets.corpus import Corpus
+from rag_assets.errors import QuarantineExceeded
+from rag_assets.parsing.stage import check_quarantine
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.pipeline.progress import Progress, silent
 from rag_assets.store.objects import ObjectStore
 from rag_assets.store.overlay import OverlayStore
+from rag_assets.store.snapshots import Snapshot
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Plan:
         reuse: texts whose vectors are there.
         embed_seconds: estimate from the embedder's last measured throughput; None if it never ran.
         publish: whether the index would change.
+        problem: what would stop the run, or None.
     """
 
     corpus: str
@@ -43,6 +47,7 @@ class Plan:
     reuse: int
     embed_seconds: float | None
     publish: bool
+    problem: str | None
 
 
 def plan(objects: ObjectStore, corpus: Corpus, progress: Progress = silent) -> Plan:
@@ -72,4 +77,15 @@ def plan(objects: ObjectStore, corpus: Corpus, progress: Progress = silent) -> P
             reuse=texts["key"].n_unique() - missing.len(),
             embed_seconds=None if speed is None else round(tokens / speed, 1),
             publish=head is None or (head.spec != spec and spec.digest not in head.held),
+            problem=_problem(pipeline, snapshot),
         )
+
+
+def _problem(pipeline: Pipeline, snapshot: Snapshot) -> str | None:
+    if snapshot.documents == 0 and snapshot.quarantined == 0:
+        return "the sources hold no document"
+    try:
+        check_quarantine(pipeline.snapshots, snapshot, pipeline.corpus.parsing)
+    except QuarantineExceeded as error:
+        return str(error)
+    return None

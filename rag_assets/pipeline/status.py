@@ -10,11 +10,15 @@ from rag_assets.publication.log import Publication, PublicationLog
 from rag_assets.store.objects import ObjectStore
 from rag_assets.store.snapshots import SnapshotStore
 
+LISTED_DOCUMENTS = 100  # quarantined documents that status lists, at most
+
 
 def status(objects: ObjectStore, corpus: Corpus) -> dict[str, Any]:
     """The ``status`` object of the command line. Fields about the publication are null before the first."""
     head = PublicationLog(objects, corpus.name).head()
-    snapshot = SnapshotStore(objects, corpus.name).latest()
+    snapshots = SnapshotStore(objects, corpus.name)
+    snapshot = snapshots.latest()
+    rejected = snapshots.quarantined(snapshot).head(LISTED_DOCUMENTS)
     last_run = RunRecords(objects, corpus.name).last()
     model = head.about["embedder"] if head else {}
     return {
@@ -26,6 +30,7 @@ def status(objects: ObjectStore, corpus: Corpus) -> dict[str, Any]:
         "chunks": head.chunks if head else 0,
         "quarantined": snapshot.quarantined,
         "embedder": model.get("model"),
+        "quarantined_documents": rejected.select("document_id", "reason", "detail").to_dicts(),
         "latest_snapshot": snapshot.number,
         "published_at": head.time if head else None,
         "kind": head.kind if head else None,

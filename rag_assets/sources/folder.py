@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from rag_assets.errors import SourceObjectUnreadable, SourceObjectVanished, SourceUnavailable
+from rag_assets.errors import SourceMissing, SourceObjectUnreadable, SourceObjectVanished, SourceUnavailable
 from rag_assets.sources.globs import Globs
 from rag_assets.sources.source import SourceObject, dated_version, uri_of
 
@@ -54,6 +54,10 @@ class FolderSource:
             for path, status in self._walk(outside):
                 yield self._object(path, status, listed_ns)
         except OSError as error:
+            if not Path(self._root).is_dir():
+                raise SourceMissing(
+                    f"could not list the folder {self._root}: there is no such folder"
+                ) from error
             raise SourceUnavailable(
                 f"could not list the folder {self._root}: {error.strerror}: {error.filename!r}. An "
                 "incomplete listing is not used: what is absent from it would be deleted from the index."

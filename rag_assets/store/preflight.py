@@ -48,11 +48,11 @@ def check_store(objects: ObjectStore) -> None:
     if objects.is_local or not _marked(objects, place):
         prefix = f"preflight/{uuid.uuid4().hex}"
         try:
-            _check_visibility(objects, f"{prefix}/visible")
-            _check_second_create(objects, f"{prefix}/exclusive")
-            _check_racing_creates(objects, f"{prefix}/raced")
+            _check_visibility(objects, f"{prefix}-visible")
+            _check_second_create(objects, f"{prefix}-exclusive")
+            _check_racing_creates(objects, f"{prefix}-raced")
         finally:
-            objects.delete(f"{prefix}/{name}" for name in ("visible", "exclusive", "raced"))
+            objects.delete(f"{prefix}-{name}" for name in ("visible", "exclusive", "raced"))
         if not objects.is_local:
             objects.put(MARKER, json.dumps({"place": place, "passed_at": int(time.time())}).encode())
     _passed.add(place)
