@@ -21,6 +21,7 @@
     │   └── SourceObjectVanished  one document went away after it was listed: treat it as deleted
     └── PublicationError          publishing stopped; readers still see the previous publication
         ├── VerificationFailed    the candidate does not hold exactly what its snapshot demands
+        │   └── StageIncomplete   chunks or vectors that it needs are not in the store
         ├── GateRefused           the evaluation gate did not pass on exactly this version
         ├── PublicationConflict   another publisher was faster (retryable)
         └── NotPublished          there is no such publication to read or roll back to
@@ -117,6 +118,10 @@ class PublicationError(RagAssetsError):
 
 class VerificationFailed(PublicationError):
     """The candidate does not hold exactly what its snapshot demands."""
+
+
+class StageIncomplete(VerificationFailed):
+    """Chunks or vectors that a candidate needs are not in the store."""
 
 
 class GateRefused(PublicationError):

@@ -1,4 +1,4 @@
-"""Measurements that were already made: a version's answers to a gold set never change, so ask once."""
+"""Measurements that were already made: a candidate's answers to a gold set never change, so ask once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VERSION = 1  # raise when the same hits would be measured differently
 
 
 class Measurements:
-    """Evaluations of one corpus by Lance version, gold set and metrics."""
+    """Evaluations of one corpus by candidate (its tag), gold set and metrics."""
 
     def __init__(
         self, objects: ObjectStore, corpus: str, gold_digest: str | None, metrics: Sequence[str]
@@ -26,16 +26,16 @@ class Measurements:
             {"version": VERSION, "gold": gold_digest, "metrics": sorted(with_defaults(metrics))}
         )
 
-    def read(self, version: int) -> pl.DataFrame | None:
-        """The evaluation of a version, or None when it was not measured in this way."""
-        data = self._objects.find(self._path(version))
+    def read(self, candidate: str) -> pl.DataFrame | None:
+        """The evaluation of a candidate, or None when it was not measured in this way."""
+        data = self._objects.find(self._path(candidate))
         return None if data is None else pl.read_parquet(io.BytesIO(data))
 
-    def write(self, version: int, questions: pl.DataFrame) -> None:
-        """Keep the evaluation of a version."""
+    def write(self, candidate: str, questions: pl.DataFrame) -> None:
+        """Keep the evaluation of a candidate."""
         buffer = io.BytesIO()
         questions.write_parquet(buffer)
-        self._objects.put(self._path(version), buffer.getvalue())
+        self._objects.put(self._path(candidate), buffer.getvalue())
 
-    def _path(self, version: int) -> str:
-        return f"{self._root}/{version:010d}-{self.key}.parquet"
+    def _path(self, candidate: str) -> str:
+        return f"{self._root}/{candidate}-{self.key}.parquet"

@@ -34,6 +34,9 @@ class Subject(_Model):
     """The version that was measured."""
 
     lance_version: int
+    candidate: str = Field(
+        default="", description="The candidate's own tag: names exactly what was measured."
+    )
     snapshot: int
     documents: int
     chunks: int

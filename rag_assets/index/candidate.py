@@ -41,15 +41,15 @@ class Spec:
 
 
 def specify(
-    snapshot_digest: str, chunker: str, embedder: str, query_prefix: str, index: corpus.Index
+    snapshot_digest: str, chunker: str, embedder: str, reader: Mapping[str, Any], index: corpus.Index
 ) -> Spec:
-    """The spec of an index over a snapshot. The query prefix stands in the table, where readers find it."""
+    """The spec of an index over a snapshot. ``reader``: what the table tells readers, so that they can embed a query."""
     columns = {"version": VERSION, "filters": index.filters, "distance": index.distance}
     return Spec(
         snapshot=snapshot_digest,
         chunker=chunker,
         embedder=embedder,
-        table=fingerprint({**columns, "query_prefix": query_prefix}),
+        table=fingerprint({**columns, "reader": dict(reader)}),
         text=fingerprint(index.text.model_dump(mode="json")),
         vector=fingerprint(index.vector.model_dump(mode="json")),
     )
@@ -60,7 +60,8 @@ class Candidate:
     """One complete table version.
 
     Attributes:
-        version: Lance version.
+        version: Lance version. Versions start again when a table is lost: not an identity.
+        tag: names exactly this candidate for ever.
         base: publication that it was built on, 0 for none.
         changes: numbers of added, changed and removed documents against the base.
         facts: rows, index types, recall of the approximate index, poisoned chunks, …

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from rag_assets import corpus
-from rag_assets.errors import DataError, VerificationFailed
+from rag_assets.errors import DataError, StageIncomplete, VerificationFailed
 from rag_assets.store.content import ContentStore
 from rag_assets.store.digest import digest
 
@@ -41,12 +41,13 @@ class RowSource:
     embeddings: ContentStore
     index: corpus.Index
 
-    def ids(self, documents: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        """(document_id, chunk_id) that the documents demand, batch by batch; poisoned chunks are left out."""
+    def contents(self, documents: pl.DataFrame, schema: pa.Schema) -> Iterator[pl.DataFrame]:
+        """What the documents demand, batch by batch (see ``content_of``); poisoned chunks are left out."""
         for batch in documents.iter_slices(DOCUMENTS):
-            exploded = self._chunks_of(batch.select("document_id", "text_key"), ("embedding_key",))
-            reasons = self._vectors_of(exploded, ("reason",))
-            yield _identified(reasons.filter(pl.col("reason").is_null())).select("document_id", "chunk_id")
+            chunks = _identified(self._chunks_of(batch.select(DOCUMENT_COLUMNS)))
+            rows = self._vectors_of(chunks, ("reason",)).filter(pl.col("reason").is_null())
+            if rows.height:
+                yield content_of(_without_vectors(rows.with_columns(_filters(rows, self.index)), schema))
 
     def poisoned(self, documents: pl.DataFrame) -> pl.DataFrame:
         """(document_id, text, reason) of chunks that the embedder refused."""
@@ -81,7 +82,7 @@ class RowSource:
         joined = documents.join(stored, left_on="text_key", right_on="key", how="left", maintain_order="left")
         lacking = joined.filter(pl.col("embedding_key").is_null())
         if lacking.height:
-            raise VerificationFailed(
+            raise StageIncomplete(
                 f"{lacking.height} documents have no chunks yet, e.g. {lacking['document_id'][0]!r}; "
                 "materialize chunks first"
             )
@@ -93,11 +94,31 @@ class RowSource:
         stored = self.embeddings.collect(chunks["embedding_key"], columns)
         lacking = chunks.join(stored, left_on="embedding_key", right_on="key", how="anti")
         if lacking.height:
-            raise VerificationFailed(
+            raise StageIncomplete(
                 f"{lacking.height} chunks have no embedding yet, e.g. of {lacking['document_id'][0]!r}; "
                 "materialize embeddings first"
             )
         return chunks.join(stored, left_on="embedding_key", right_on="key", how="left", maintain_order="left")
+
+
+def content_of(table: pa.Table | pa.RecordBatch) -> pl.DataFrame:
+    """document_id, chunk_id and content: a hash of all columns but the vector, comparable within a process."""
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    columns = [
+        # A list that is empty and one that is missing mean the same to readers.
+        pl.col(name).list.join("\x1f").fill_null("") if isinstance(dtype, pl.List) else pl.col(name)
+        for name, dtype in frame.schema.items()
+        if name != "vector"
+    ]
+    return frame.select("document_id", "chunk_id", content=pl.struct(columns).hash())
+
+
+def _without_vectors(rows: pl.DataFrame, schema: pa.Schema) -> pa.Table:
+    import pyarrow as pa
+
+    fields = [field for field in schema if field.name != "vector"]
+    return rows.select([field.name for field in fields]).to_arrow().cast(pa.schema(fields))
 
 
 def _identified(rows: pl.DataFrame) -> pl.DataFrame:
@@ -146,7 +167,7 @@ def _typed(value: Any, kind: corpus.FilterType) -> Any:
 def _to_arrow(rows: pl.DataFrame, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
-    table = rows.select([name for name in schema.names if name != "vector"]).to_arrow()
+    table = _without_vectors(rows, schema)
     values = rows["vector"].explode().to_arrow()
     vector_type = schema.field("vector").type
     if len(values) != rows.height * vector_type.list_size:

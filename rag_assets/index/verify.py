@@ -14,35 +14,34 @@ import polars as pl
 
 from rag_assets.errors import VerificationFailed
 from rag_assets.index.build import _quoted
+from rag_assets.index.rows import content_of
 from rag_assets.index.table import translated
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from lancedb.table import LanceTable
 
 BATCH = 8192  # rows whose vectors are looked at together
 
 
 def verify_all(table: LanceTable, demanded: Iterable[pl.DataFrame]) -> int:
-    """The table holds exactly the demanded chunk ids, each once. Returns how many.
+    """The table holds exactly the demanded chunks, each once and with its content. Returns how many.
 
-    Reads every id and every vector; ids are the only thing that is held for the whole corpus
-    (32 bytes per chunk).
+    Reads every row; ids and content hashes are the only thing that is held for the whole corpus
+    (40 bytes per chunk).
 
     Raises:
-        VerificationFailed: saying how many are missing, surplus, double, or have a broken vector.
+        VerificationFailed: saying how many are missing, surplus, double, have other content or a broken vector.
     """
-    wanted = pl.concat(
-        [pl.DataFrame(schema={"chunk_id": pl.String}), *[batch.select("chunk_id") for batch in demanded]]
-    )
-    found: list[pl.DataFrame] = []
+    empty = pl.DataFrame(schema={"chunk_id": pl.String, "content": pl.UInt64})
+    wanted = pl.concat([empty, *[batch.select(empty.columns) for batch in demanded]])
+    found: list[pl.DataFrame] = [empty]
     broken = 0
     with translated("read the candidate"):
-        for batch in table.to_lance().to_batches(
-            columns=["chunk_id", "vector"], batch_size=BATCH, batch_readahead=2
-        ):
-            found.append(pl.DataFrame({"chunk_id": pl.Series(batch.column("chunk_id"))}))
+        for batch in table.to_lance().to_batches(batch_size=BATCH, batch_readahead=2):
+            found.append(content_of(batch).select(empty.columns))
             broken += _broken_vectors(batch.column("vector"))
-    _compare(wanted, pl.concat([wanted.clear(), *found]), broken)
+    _compare(wanted, pl.concat(found), broken)
     return wanted.height
 
 
@@ -51,7 +50,7 @@ def verify_changed(table: LanceTable, demanded: Iterable[pl.DataFrame], removed:
 
     Args:
         table: pinned to the candidate.
-        demanded: (document_id, chunk_id) of the new and changed documents.
+        demanded: what the new and changed documents demand (``RowSource.contents``).
         removed: document ids that must have no rows.
         rows: rows that the whole table must have.
 
@@ -64,11 +63,16 @@ def verify_changed(table: LanceTable, demanded: Iterable[pl.DataFrame], removed:
     checked = 0
     for batch in demanded:
         ids = batch["document_id"].unique()
-        found = _rows_of(table, ids)
-        _compare(batch.select("chunk_id"), found.select("chunk_id"), _broken_vectors_of(found))
+        held = _rows_of(table, ids)
+        found = content_of(held).select("chunk_id", "content")
+        _compare(
+            batch.select("chunk_id", "content"),
+            found,
+            _broken_vectors(held.column("vector").combine_chunks()),
+        )
         checked += batch.height
     for part in removed.to_frame("document_id").iter_slices(1000):
-        surplus = _rows_of(table, part["document_id"]).height
+        surplus = _rows_of(table, part["document_id"]).num_rows
         if surplus:
             raise VerificationFailed(f"the candidate still has {surplus} rows of removed documents")
     return checked
@@ -84,18 +88,9 @@ def verify_indexes(table: LanceTable) -> None:
                 raise VerificationFailed(f"index {index.name} leaves {unindexed} rows out")
 
 
-def _rows_of(table: LanceTable, documents: pl.Series) -> pl.DataFrame:
+def _rows_of(table: LanceTable, documents: pl.Series) -> pa.Table:
     with translated("read the candidate"):
-        rows = table.to_lance().to_table(
-            columns=["document_id", "chunk_id", "vector"], filter=f"document_id IN ({_quoted(documents)})"
-        )
-    frame = pl.from_arrow(rows)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
-
-
-def _broken_vectors_of(rows: pl.DataFrame) -> int:
-    return 0 if rows.is_empty() else _broken_vectors(rows["vector"].to_arrow())
+        return table.to_lance().to_table(filter=f"document_id IN ({_quoted(documents)})")
 
 
 def _broken_vectors(column: object) -> int:
@@ -107,11 +102,16 @@ def _broken_vectors(column: object) -> int:
 
 
 def _compare(wanted: pl.DataFrame, found: pl.DataFrame, broken: int) -> None:
-    double = found.height - found.n_unique()
+    double = found.height - found["chunk_id"].n_unique()
     missing = wanted.join(found, on="chunk_id", how="anti").height
     surplus = found.join(wanted, on="chunk_id", how="anti").height
-    if missing or surplus or double or broken:
+    stale = (
+        wanted.join(found, on="chunk_id", how="semi")
+        .join(found, on=["chunk_id", "content"], how="anti")
+        .height
+    )
+    if missing or surplus or double or stale or broken:
         raise VerificationFailed(
             f"the candidate is not what its snapshot demands: {missing} chunks missing, {surplus} surplus, "
-            f"{double} double, {broken} with a broken vector (of {wanted.height} demanded)"
+            f"{double} double, {stale} with other content, {broken} with a broken vector (of {wanted.height} demanded)"
         )

@@ -44,6 +44,7 @@ SCHEMA = pl.Schema(
 )
 BATCH_DOCUMENTS = 1024
 BATCH_BYTES = 16_000_000
+OUTCOME = ("text_key", "title", "metadata", "reason", "detail")
 NAMED_DOCUMENTS = 5
 READERS = 16  # concurrent reads: an S3 source answers in tens of milliseconds
 
@@ -230,7 +231,7 @@ def _parse_batch(
             ~(pl.col("reason").is_in(list(LIMIT_REASONS)) & (pl.col("limits") != limits)).fill_null(False)
         )
         missing = [key for key in data if key not in set(present["key"])]
-        parsed.append(present.select("key", "text_key", "title", "metadata", "reason", "detail"))
+        parsed.append(_outcomes(present, format))
         if missing:
             outcomes = pool.parse((key, format, data[key] or b"") for key in missing)
             rows = pl.DataFrame([_row(key, outcome, limits) for key, outcome in outcomes], schema=SCHEMA)
@@ -238,7 +239,7 @@ def _parse_batch(
             if stale:
                 store.drop(rows["key"])
             store.commit(rows)
-            parsed.append(rows.select("key", "text_key", "title", "metadata", "reason", "detail"))
+            parsed.append(_outcomes(rows, format))
         counts.parsed += len(missing)
         counts.reused += sum(found.format == format for found in batch) - len(missing)
         store.maintain()
@@ -278,11 +279,16 @@ def _snapshot_rows(batch: list[_Read], parsed: list[pl.DataFrame]) -> pl.DataFra
             "rejected_detail": pl.String,
         },
     )
-    empty = pl.DataFrame(
-        schema=dict.fromkeys(("key", "text_key", "title", "metadata", "reason", "detail"), pl.String)
+    empty = pl.DataFrame(schema=dict.fromkeys(("key", "format", *OUTCOME), pl.String))
+    # The same bytes under two extensions are two documents for two parsers.
+    outcome = pl.concat([empty, *parsed]).unique(["key", "format"])
+    rows = listed.join(
+        outcome,
+        left_on=["content_key", "format"],
+        right_on=["key", "format"],
+        how="left",
+        maintain_order="left",
     )
-    outcome = pl.concat([empty, *parsed]).unique("key")
-    rows = listed.join(outcome, left_on="content_key", right_on="key", how="left", maintain_order="left")
     return (
         rows.with_columns(
             reason=pl.coalesce("rejected", "reason"), detail=pl.coalesce("rejected_detail", "detail")
@@ -292,6 +298,10 @@ def _snapshot_rows(batch: list[_Read], parsed: list[pl.DataFrame]) -> pl.DataFra
         )
         .select(SNAPSHOT_SCHEMA.names())
     )
+
+
+def _outcomes(rows: pl.DataFrame, format: str) -> pl.DataFrame:
+    return rows.select("key", pl.lit(format).alias("format"), *OUTCOME)
 
 
 def _row(key: str, outcome: ParsedDocument | Rejection, limits: str) -> dict[str, str | None]:

@@ -72,13 +72,16 @@ def build_candidate(
         raise StoreUnavailable(f"{name}: the table vanished while it was being built")
     if is_update and head is not None and facts["rows"] > FULL_VERIFY_ROWS:
         removed = gone.join(come, on="document_id", how="anti")["document_id"]
-        before = sum(batch.height for batch in pipeline.rows.ids(gone))
-        after = sum(batch.height for batch in pipeline.rows.ids(come))
-        verify_changed(fresh, pipeline.rows.ids(come), removed, head.chunks - before + after)
+        before, after = (
+            sum(batch.height for batch in pipeline.rows.contents(part, fresh.schema)) for part in (gone, come)
+        )
+        verify_changed(
+            fresh, pipeline.rows.contents(come, fresh.schema), removed, head.chunks - before + after
+        )
         chunks = head.chunks - before + after
     else:
         every = snapshots.rows(snapshot).filter(pl.col("status") == OK)
-        chunks = verify_all(fresh, pipeline.rows.ids(every))
+        chunks = verify_all(fresh, pipeline.rows.contents(every, fresh.schema))
     verify_indexes(fresh)
     progress("candidate", 3, 4)
     poisoned = pipeline.rows.poisoned(come)

@@ -20,10 +20,11 @@ from rag_assets.corpus import Corpus
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.embedding.open import open_embedder
 from rag_assets.embedding.stage import EmbeddingCounts, embed_missing, embedding_store
-from rag_assets.errors import VerificationFailed
+from rag_assets.errors import StageIncomplete, VerificationFailed
 from rag_assets.evaluation.report import Report
 from rag_assets.index.candidate import Candidate, CandidateStore, Spec, specify
 from rag_assets.index.rows import RowSource
+from rag_assets.index.table import read_tags
 from rag_assets.parsing.stage import DocumentCounts, check_quarantine, document_store, update_documents
 from rag_assets.pipeline.candidate import build_candidate
 from rag_assets.pipeline.evaluation import evaluate_candidate
@@ -95,7 +96,9 @@ class Pipeline:
             snapshot.digest,
             self.chunker.fingerprint,
             self.embedder.fingerprint,
-            self.corpus.embedder.query_prefix,
+            self.corpus.embedder.model_dump(
+                mode="json", include={"type", "model", "revision", "query_prefix"}
+            ),
             self.corpus.index,
         )
 
@@ -113,10 +116,10 @@ class Pipeline:
         self._record("documents", asdict(counts), started)
         return snapshot, counts
 
-    def chunks(self) -> ChunkCounts:
-        """Chunk the texts that no store holds yet."""
+    def chunks(self, *, everything: bool = False) -> ChunkCounts:
+        """Chunk the texts that no store holds yet; ``everything`` looks at unchanged documents, too."""
         started = time.perf_counter()
-        documents = self._documents_to_process()
+        documents = self._documents_to_process(everything=everything)
         keys = documents["text_key"].unique(maintain_order=True)
         missing = self.chunk_store.missing(keys)
         done = 0
@@ -131,10 +134,10 @@ class Pipeline:
         self._record("chunks", asdict(counts), started)
         return counts
 
-    def embeddings(self) -> EmbeddingCounts:
-        """Embed the chunks that no store holds yet."""
+    def embeddings(self, *, everything: bool = False) -> EmbeddingCounts:
+        """Embed the chunks that no store holds yet; ``everything`` looks at unchanged documents, too."""
         started = time.perf_counter()
-        documents = self._documents_to_process()
+        documents = self._documents_to_process(everything=everything)
         total = sum(frame.height for frame in self._chunk_frames(documents, ("embedding_key",)))
         done = 0
 
@@ -182,10 +185,12 @@ class Pipeline:
             candidate, state = store.read(head.version), "unchanged"
         elif head is not None and spec.digest in head.held:
             candidate, state = store.read(head.version), "held"
-        elif latest is not None and latest.spec == spec and latest.base == (head.number if head else 0):
+        elif (
+            latest is not None and latest.base == (head.number if head else 0) and self._stands(latest, spec)
+        ):
             candidate, state = latest, "reused"
         else:
-            candidate, state = build_candidate(self, snapshot, spec, head, self._progress), "built"
+            candidate, state = self._build(snapshot, spec, head), "built"
         self._record(
             "candidate", {"state": state, "version": candidate.version, "rows": candidate.chunks}, started
         )
@@ -203,7 +208,7 @@ class Pipeline:
         latest = store.latest()
         if head is not None and (head.spec == spec or spec.digest in head.held):
             return store.read(head.version)
-        if latest is None or latest.spec != spec:
+        if latest is None or not self._stands(latest, spec):
             raise VerificationFailed(f"{self.corpus.name}: the index of the latest snapshot is not built yet")
         return latest
 
@@ -226,12 +231,27 @@ class Pipeline:
         if head is not None and head.version == candidate.version:
             publication, new = head, False
         else:
-            _, path = evaluate_candidate(self, candidate, self._progress)
-            publication, new = publish(self.objects, self.corpus, candidate, path, reason=reason, by=by), True
+            evaluate_candidate(self, candidate, self._progress)
+            publication, new = publish(self.objects, self.corpus, candidate, reason=reason, by=by), True
             retain(self.objects, self.corpus)
         facts = {"published": new, "publication": publication.number, "version": publication.version}
         self._record("publication", facts, started)
         return publication, new
+
+    def _stands(self, candidate: Candidate, spec: Spec) -> bool:
+        """Whether a recorded candidate is of this spec and its version is still in the table."""
+        tags = read_tags(self.objects, self.corpus.name)
+        return candidate.spec == spec and tags.get(candidate.tag) == candidate.version
+
+    def _build(self, snapshot: Snapshot, spec: Spec, head: Publication | None) -> Candidate:
+        try:
+            return build_candidate(self, snapshot, spec, head, self._progress)
+        except StageIncomplete:
+            # A shard was lost or damaged since it was published. Everything is looked for once, not only
+            # what changed, and what is lacking is made anew.
+            self.chunks(everything=True)
+            self.embeddings(everything=True)
+            return build_candidate(self, snapshot, spec, head, self._progress)
 
     def texts_to_embed(self) -> pl.DataFrame:
         """key and tokens of every distinct text of the documents to process, embedded already or not."""
@@ -243,13 +263,13 @@ class Pipeline:
     def _record(self, stage: str, facts: dict[str, Any], started: float) -> None:
         self.runs.record(self._run_id, stage, {**facts, "seconds": time.perf_counter() - started})
 
-    def _documents_to_process(self) -> pl.DataFrame:
+    def _documents_to_process(self, *, everything: bool = False) -> pl.DataFrame:
         """Readable documents that differ from what is published: only theirs may lack chunks or vectors.
 
         A published index has all of its chunks and vectors in the stores, so only the change counts.
         """
         snapshot = self.snapshots.latest()
-        head = self.log.head()
+        head = None if everything else self.log.head()
         if head is not None:
             spec = self.spec(snapshot)
             if (head.spec.chunker, head.spec.embedder) == (spec.chunker, spec.embedder):

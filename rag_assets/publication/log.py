@@ -37,6 +37,7 @@ class Publication:
     Attributes:
         number: 1, 2, 3, …
         version: Lance version that readers see.
+        candidate: tag under which that version was built; unlike the version, never used again.
         kind: publish, or rollback to an earlier publication's version.
         changes: numbers of added, changed and removed documents against the previous publication.
         metrics: headline metrics of the report, e.g. ``{"recall@5 hybrid": 0.95}``.
@@ -46,6 +47,7 @@ class Publication:
 
     number: int
     version: int
+    candidate: str
     kind: Literal["publish", "rollback"]
     reason: str
     time: str

@@ -12,8 +12,8 @@ from rag_assets import corpus as models
 from rag_assets.errors import GateRefused, NotPublished, PublicationConflict, VerificationFailed
 from rag_assets.evaluation.files import read_report
 from rag_assets.evaluation.gate import Verdict, decide
-from rag_assets.evaluation.measurements import Measurements
 from rag_assets.evaluation.report import Report
+from rag_assets.evaluation.standards import Standards
 from rag_assets.index.candidate import Candidate, CandidateStore
 from rag_assets.index.table import open_table
 from rag_assets.index.verify import verify_indexes
@@ -26,7 +26,6 @@ def publish(
     objects: ObjectStore,
     corpus: models.Corpus,
     candidate: Candidate,
-    report_path: str,
     *,
     reason: str,
     by: str,
@@ -35,7 +34,6 @@ def publish(
 
     Args:
         candidate: a complete candidate.
-        report_path: where its evaluation report lies in the store.
         reason: why, for the log.
         by: who, for the log.
 
@@ -52,11 +50,12 @@ def publish(
             f"{corpus.name}: the candidate was built on publication {candidate.base}, readers see "
             f"{head.number if head else 'none'} by now; run again"
         )
-    report = _passed_report(objects, corpus, candidate, report_path, head)
+    report, report_path = _passed_report(objects, corpus, candidate, head)
     _verify_unchanged(objects, corpus.name, candidate)
     publication = Publication(
         number=candidate.base + 1,
         version=candidate.version,
+        candidate=candidate.tag,
         kind="publish",
         reason=reason,
         time="",
@@ -157,25 +156,35 @@ def explain_refusal(verdict: Verdict) -> str:
 
 
 def _passed_report(
-    objects: ObjectStore, corpus: models.Corpus, candidate: Candidate, path: str, head: Publication | None
-) -> Report:
+    objects: ObjectStore, corpus: models.Corpus, candidate: Candidate, head: Publication | None
+) -> tuple[Report, str]:
+    """The report on exactly this candidate under the present standards, judged once more, and its path."""
+    standards = Standards(objects, corpus)
+    path = standards.report_path(candidate.tag, candidate.version)
     found = read_report(objects, path)
-    if found is None or found[0].subject.lance_version != candidate.version:
+    if found is None or found[0].subject.candidate != candidate.tag:
         raise GateRefused(
-            f"{corpus.name}: there is no evaluation report for exactly version {candidate.version}; materialize "
-            "the evaluation first"
+            f"{corpus.name}: there is no evaluation report for exactly version {candidate.version} under the present "
+            "gold set and rules; materialize the evaluation first"
         )
     report, questions = found
     rules = corpus.gate.rules
-    measured = Measurements(objects, corpus.name, report.gold_digest, [rule.metric for rule in rules])
-    baseline = measured.read(head.version) if head else None
-    verdict = decide(rules, questions, baseline, report.verdict.problems)
+    baseline = standards.measurements.read(head.candidate) if head else None
+    if head is not None and baseline is None and any(rule.max_drop is not None for rule in rules):
+        raise GateRefused(
+            f"{corpus.name}: publication {head.number} was not asked the present gold set, so no drop can be measured; "
+            "materialize the evaluation first"
+        )
+    problems = standards.problems(
+        candidate.changes.get("removed", 0), head.documents if head else 0, candidate.facts
+    )
+    verdict = decide(rules, questions, baseline, problems)
     if not verdict.passed or not report.verdict.passed:
         failed = verdict if not verdict.passed else report.verdict
         raise GateRefused(
             f"{corpus.name}: the gate refused version {candidate.version}\n{explain_refusal(failed)}"
         )
-    return report
+    return report, path
 
 
 def _verify_unchanged(objects: ObjectStore, name: str, candidate: Candidate) -> None:
