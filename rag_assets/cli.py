@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -119,9 +118,11 @@ def query(
     from rag_assets.publication.reader import open_published
     from rag_assets.terminal import show_hits
 
+    if not text.strip():
+        raise typer.BadParameter("the question is empty", param_hint="TEXT")
     with _reported():
-        settings, _ = _load(corpus)
-        hits = open_published(corpus, settings.store).search(text, k, mode.value, where)
+        settings, found = _load(corpus)
+        hits = open_published(found.name, settings.store).search(text, k, mode.value, where)
         if as_json:
             fields = ("document_id", "chunk_id", "text", "score", "heading_path", "title", "uri")
             _print([{name: getattr(hit, name) for name in fields} for hit in hits])
@@ -137,8 +138,8 @@ def history(corpus: CorpusName, as_json: AsJson = False) -> None:
     from rag_assets.terminal import show_history
 
     with _reported():
-        settings, _ = _load(corpus)
-        log = PublicationLog(_store(settings), corpus)
+        settings, found = _load(corpus)
+        log = PublicationLog(_store(settings), found.name)
         entries = [history_entry(publication) for publication in log.history()]
         if as_json:
             _print(entries)
@@ -161,13 +162,13 @@ def rollback(
     from rag_assets.terminal import say
 
     with _reported():
-        settings, _ = _load(corpus)
-        publication = roll_back(_store(settings), corpus, to, reason=reason, by=settings.by)
+        settings, found = _load(corpus)
+        publication = roll_back(_store(settings), found.name, to, reason=reason, by=settings.by)
         if as_json:
             _print(history_entry(publication))
         else:
             say(
-                f"{corpus}: publication {publication.number} is what readers see now "
+                f"{found.name}: publication {publication.number} is what readers see now "
                 f"(version {publication.version}: {publication.reason})"
             )
 
@@ -209,11 +210,11 @@ def main() -> None:
 
 def _load(name: str) -> tuple[Settings, Corpus]:
     settings = Settings()
-    path = settings.corpora / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(found.stem for found in Path(settings.corpora).glob("*.yaml"))) or "none"
-        raise ConfigurationError(f"no corpus {name!r} in {settings.corpora}; there are: {known}")
-    return settings, load_corpus(path)
+    known = {path.stem: path for path in sorted(settings.corpora.glob("*.yaml"))}
+    if name not in known:  # a path is no name, even if it leads to a corpus file
+        names = ", ".join(known) or "none"
+        raise ConfigurationError(f"no corpus {name!r} in {settings.corpora}; there are: {names}")
+    return settings, load_corpus(known[name])
 
 
 def _check_gold(corpus: Corpus) -> None:

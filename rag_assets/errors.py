@@ -32,6 +32,13 @@ translated at one seam per library and never escape a room.
 
 from __future__ import annotations
 
+import re
+
+
+def redacted(message: str) -> str:
+    """A message without the user names and passwords of the URLs in it: for whatever others wrote."""
+    return re.sub(r"//[^/\s]*@", "//…@", message)
+
 
 class RagAssetsError(Exception):
     """Base of everything this package raises on purpose.

@@ -316,6 +316,7 @@ def test_schema_describes_a_corpus_file() -> None:
         ("nonsense",),
         ("run",),
         ("query", "handbook"),
+        ("query", "handbook", " "),
         ("query", "handbook", "x", "--mode", "magic"),
         ("query", "handbook", "x", "-k", "0"),
     ],
@@ -369,3 +370,23 @@ def test_a_corpus_file_is_all_a_corpus_needs(tmp_path: Path, published: Terminal
     terminal.environ["RAG_CORPORA"] = str(tmp_path)
     assert terminal.json("run", "otters")["published"] is True
     assert terminal.json("query", "otters", "hands")[0]["text"] == "Otters hold hands."
+
+
+@pytest.mark.parametrize("name", ["../corpora/handbook", "./handbook", "../handbook", "handbook.yaml"])
+def test_a_corpus_is_named_and_not_a_path(terminal: Terminal, name: str) -> None:
+    result = terminal.run("query", name, "penguins")
+    assert result.exit_code == 2
+    assert "there are: handbook" in result.stderr.replace("\n", " ")
+
+
+@pytest.mark.parametrize("home", ["nowhere", "relative"])
+def test_a_dagster_home_that_is_no_folder_exits_with_2(
+    terminal: Terminal, tmp_path: Path, home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "relative").mkdir()
+    monkeypatch.chdir(tmp_path)
+    path = str(tmp_path / home) if home == "nowhere" else home
+    result = terminal.run("run", "handbook", DAGSTER_HOME=path)
+    assert result.exit_code == 2
+    assert "DAGSTER_HOME" in result.stderr
+    assert "Traceback" not in result.output

@@ -13,6 +13,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from rag_assets.corpus.models import PATTERNS_IN_WORDS, Corpus
 from rag_assets.corpus.overrides import Location
+from rag_assets.errors import redacted
 
 SHOWN_CHARACTERS = 80
 _KINDS = {
@@ -112,7 +113,7 @@ def _allowed(problem: ErrorDetails) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return "a group of fields"
-    text = "null" if value is None else repr(value)
+    text = "null" if value is None else redacted(repr(value))
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 
 

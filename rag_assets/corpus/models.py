@@ -181,10 +181,17 @@ class VectorIndex(_Model):
     )
 
 
+Language = Literal[
+    "Arabic", "Danish", "Dutch", "English", "Finnish", "French", "German", "Greek", "Hungarian", "Italian",
+    "Norwegian", "Portuguese", "Romanian", "Russian", "Spanish", "Swedish", "Tamil", "Turkish",
+]  # fmt: skip
+"""Languages that LanceDB has stemmers and stop words for."""
+
+
 class TextIndex(_Model):
     """Full-text search (BM25)."""
 
-    language: str = Field(default="English", description="Language for stemming and stop words.")
+    language: Language = Field(default="English", description="Language for stemming and stop words.")
     tokenizer: Literal["simple", "icu", "whitespace", "ngram"] = Field(
         default="simple",
         description="icu splits Chinese, Japanese and Korean; simple splits at spaces and punctuation.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 
 import polars as pl
+from pydantic import ValidationError
 
 from rag_assets.evaluation.page import render_page
 from rag_assets.evaluation.report import Report
@@ -28,9 +29,11 @@ def write_report(objects: ObjectStore, prefix: str, report: Report, questions: p
 
 
 def read_report(objects: ObjectStore, prefix: str) -> tuple[Report, pl.DataFrame] | None:
-    """The report below a prefix and its evaluation, or None when there is no whole one."""
-    data = objects.find(f"{prefix}/{JSON_FILE}")
-    if data is None:
+    """The report below a prefix and its evaluation, or None when there is no whole one: then it is made again."""
+    report, questions = (objects.find(f"{prefix}/{name}") for name in (JSON_FILE, QUESTIONS_FILE))
+    if report is None or questions is None:
         return None
-    questions = pl.read_parquet(objects.get(f"{prefix}/{QUESTIONS_FILE}"))
-    return Report.model_validate_json(data), questions
+    try:
+        return Report.model_validate_json(report), pl.read_parquet(io.BytesIO(questions))
+    except (ValidationError, pl.exceptions.PolarsError):
+        return None

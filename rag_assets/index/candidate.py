@@ -14,7 +14,7 @@ import polars as pl
 
 from rag_assets import corpus
 from rag_assets.index.schema import VERSION
-from rag_assets.store.content import parquet_bytes, read_parquet
+from rag_assets.store.content import parquet_bytes, read_json, read_parquet
 from rag_assets.store.digest import fingerprint
 from rag_assets.store.objects import ObjectStore
 
@@ -94,8 +94,8 @@ class CandidateStore:
         )
 
     def read(self, version: int) -> Candidate:
-        """The candidate of a Lance version. Raises ObjectNotFound."""
-        record = json.loads(self._objects.get(self._path(version, "json")))
+        """The candidate of a Lance version. Raises ObjectNotFound, ObjectDamaged."""
+        record = read_json(self._objects, self._path(version, "json"))
         return Candidate(**{**record, "spec": Spec(**record["spec"])})
 
     def changes(self, version: int) -> pl.DataFrame:

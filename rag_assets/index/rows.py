@@ -152,9 +152,12 @@ def _typed(value: Any, kind: corpus.FilterType) -> Any:
         case "string", str() | int() | float():
             return str(value)
         case "integer", int() if not isinstance(value, bool):
-            return value
+            return value if -(2**63) <= value < 2**63 else None
         case "number", int() | float() if not isinstance(value, bool):
-            return float(value)
+            try:
+                return float(value)
+            except OverflowError:
+                return None
         case "boolean", bool():
             return value
         case "strings", str():

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rag_assets.errors import StoreUnavailable
+from rag_assets.errors import StoreUnavailable, redacted
 from rag_assets.store.objects import ObjectStore
 
 if TYPE_CHECKING:
@@ -34,9 +34,10 @@ def connect(objects: ObjectStore) -> DBConnection:
     import lancedb
 
     session = lancedb.Session(index_cache_size_bytes=CACHE_BYTES, metadata_cache_size_bytes=CACHE_BYTES // 4)
-    return lancedb.connect(
-        objects.uri(FOLDER), storage_options=objects.storage_options or None, session=session
-    )
+    with translated(f"connect to {objects.uri(FOLDER)}"):
+        return lancedb.connect(
+            objects.uri(FOLDER), storage_options=objects.storage_options or None, session=session
+        )
 
 
 def open_table(objects: ObjectStore, corpus: str, at: int | str | None = None) -> LanceTable | None:
@@ -91,4 +92,4 @@ def translated(what: str) -> Iterator[None]:
         yield
     except (RuntimeError, ValueError, OSError) as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise IndexUnavailable(f"could not {what}: {reason.strip()}") from error
+        raise IndexUnavailable(f"could not {what}: {redacted(reason.strip())}") from error

@@ -96,7 +96,7 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
             counts = pipeline.embeddings()
             snapshot = pipeline.snapshots.latest()
             return dg.MaterializeResult(
-                metadata=metadata.embeddings(pipeline, counts),
+                metadata=metadata.embeddings(pipeline, context.run.run_id, counts),
                 data_version=_version(
                     snapshot.digest, pipeline.chunker.fingerprint, pipeline.embedder.fingerprint
                 ),

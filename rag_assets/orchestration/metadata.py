@@ -67,9 +67,9 @@ def chunks(pipeline: Pipeline, snapshot: Snapshot, counts: ChunkCounts) -> Facts
     return facts
 
 
-def embeddings(pipeline: Pipeline, counts: EmbeddingCounts) -> Facts:
+def embeddings(pipeline: Pipeline, run_id: str, counts: EmbeddingCounts) -> Facts:
     """Counts, throughput and the model."""
-    stage = pipeline.runs.last()["stages"]["embeddings"]
+    stage = pipeline.runs.of(run_id)["stages"]["embeddings"]
     seconds = max(float(stage["seconds"]), 1e-3)
     about = pipeline.embedder.about
     facts: Facts = {

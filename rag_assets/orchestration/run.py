@@ -64,8 +64,8 @@ def run_corpus(corpus: Corpus, store: str, *, reason: str, progress: Progress) -
         )
     error, cause = (None, None) if result.success else _failure(result)
     objects = ObjectStore.open(store)
-    record, head = RunRecords(objects, corpus.name).last(), PublicationLog(objects, corpus.name).head()
-    stages = record.get("stages", {}) if record.get("run_id") == result.run_id else {}
+    stages = RunRecords(objects, corpus.name).of(result.run_id).get("stages", {})
+    head = PublicationLog(objects, corpus.name).head()
     published = stages.get("publication", {})
     gate = stages.get("evaluation", {}).get("passed")
     return RunOutcome(
@@ -87,7 +87,15 @@ def _instance() -> dg.DagsterInstance:
     """The configured instance, the one of ``make ui`` here, or a passing one: what matters is in the store."""
     if not os.environ.get("DAGSTER_HOME") and Path(".dagster/dagster.yaml").is_file():
         os.environ["DAGSTER_HOME"] = str(Path(".dagster").resolve())
-    return dg.DagsterInstance.get() if os.environ.get("DAGSTER_HOME") else dg.DagsterInstance.ephemeral()
+    home = os.environ.get("DAGSTER_HOME")
+    if not home:
+        return dg.DagsterInstance.ephemeral()
+    folder = Path(home).expanduser()
+    if not (folder.is_absolute() and folder.is_dir()):
+        raise ConfigurationError(
+            f"environment DAGSTER_HOME: found {home!r}; allowed: the absolute path of a folder that exists, or unset"
+        )
+    return dg.DagsterInstance.get()
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> tuple[str, Literal["refused", "configuration", "failed"]]:

@@ -1,4 +1,8 @@
-"""What the last run did, kept in the store: ``status`` must not depend on Dagster's database."""
+"""What runs did, kept in the store: ``status`` must not depend on Dagster's database.
+
+Each run has a record of its own, ``corpora/<name>/runs/<run_id>.json``; ``last_run.json`` is a copy
+of the one that was written last. All of this is statistics: what is damaged counts as missing.
+"""
 
 from __future__ import annotations
 
@@ -9,39 +13,68 @@ from typing import Any
 
 from rag_assets.store.objects import ObjectStore
 
+KEPT_RUNS = 50
+
 
 class RunRecords:
-    """Facts of the last run of each stage, and measured throughput, of one corpus."""
+    """Facts of the runs of one corpus by stage, and measured throughput."""
 
     def __init__(self, objects: ObjectStore, corpus: str) -> None:
         self._objects = objects
+        self._runs = f"corpora/{corpus}/runs"
         self._last = f"corpora/{corpus}/last_run.json"
         self._throughput = "throughput.json"  # of all corpora: a model is as fast for one as for another
 
     def record(self, run_id: str, stage: str, facts: Mapping[str, Any]) -> None:
-        """Add a stage's facts to a run; a new run id starts a new record."""
-        record = self.last()
-        if record.get("run_id") != run_id:
+        """Add a stage's facts to a run; a new run id starts a new record, and the oldest ones go."""
+        record = self.of(run_id)
+        if not record:
+            self._drop_old()
             record = {"run_id": run_id, "started": _now(), "stages": {}}
         record["stages"][stage] = dict(facts)
         record["ended"] = _now()
-        self._objects.put(self._last, json.dumps(record, indent=2).encode())
+        data = json.dumps(record, indent=2).encode()
+        self._objects.put(self._path(run_id), data)
+        self._objects.put(self._last, data)
+
+    def of(self, run_id: str) -> dict[str, Any]:
+        """One run: run_id, started, ended, stages; empty when there is no record of it."""
+        return self._read_run(self._path(run_id))
 
     def last(self) -> dict[str, Any]:
-        """The last run: run_id, started, ended, stages; empty before the first."""
-        found: dict[str, Any] = json.loads(self._objects.find(self._last) or b"{}")
-        return found
+        """The run that recorded something last, like ``of``; empty before the first."""
+        return self._read_run(self._last)
 
     def measured(self, embedder: str, tokens: int, seconds: float) -> None:
         """Remember how fast an embedder was, for ``plan``."""
-        record = json.loads(self._objects.find(self._throughput) or b"{}")
+        record = self._read(self._throughput)
         record[embedder] = {"tokens": tokens, "seconds": seconds, "measured": _now()}
         self._objects.put(self._throughput, json.dumps(record, indent=2).encode())
 
     def tokens_per_second(self, embedder: str) -> float | None:
         """Measured throughput of an embedder (by fingerprint), or None if it never ran."""
-        found = json.loads(self._objects.find(self._throughput) or b"{}").get(embedder)
-        return None if found is None else found["tokens"] / max(found["seconds"], 1e-3)
+        match self._read(self._throughput).get(embedder):
+            case {"tokens": int(tokens), "seconds": int() | float() as seconds}:
+                return tokens / max(seconds, 1e-3)
+        return None
+
+    def _path(self, run_id: str) -> str:
+        return f"{self._runs}/{run_id}.json"
+
+    def _read_run(self, path: str) -> dict[str, Any]:
+        found = self._read(path)
+        return found if isinstance(found.get("stages"), dict) else {}
+
+    def _read(self, path: str) -> dict[str, Any]:
+        try:
+            found = json.loads(self._objects.find(path) or b"{}")
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _drop_old(self) -> None:
+        newest_first = sorted(self._objects.list(self._runs), key=lambda info: info.modified, reverse=True)
+        self._objects.delete(info.path for info in newest_first[KEPT_RUNS - 1 :])
 
 
 def summary(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

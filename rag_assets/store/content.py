@@ -28,7 +28,7 @@ from typing import Any
 
 import polars as pl
 
-from rag_assets.errors import StoreUnavailable
+from rag_assets.errors import StoreUnavailable, redacted
 from rag_assets.store.digest import digest
 from rag_assets.store.objects import ObjectNotFound, ObjectStore
 
@@ -44,7 +44,7 @@ ATTEMPTS = 10  # looks at a store whose shards another process keeps merging
 
 
 class ObjectDamaged(StoreUnavailable):
-    """An object is there, but it is not a whole Parquet file."""
+    """An object is there, but it is not what was written. The message says what helps."""
 
     retryable = False
 
@@ -339,11 +339,36 @@ def read_parquet(objects: ObjectStore, path: str, columns: Sequence[str]) -> pl.
     except FileNotFoundError as error:
         raise ObjectNotFound(f"{uri}: no such object") from error
     except OSError as error:
-        raise StoreUnavailable(f"could not read {uri}: {str(error).splitlines()[0]}") from error
+        raise StoreUnavailable(f"could not read {uri}: {redacted(str(error).splitlines()[0])}") from error
     except pl.exceptions.ComputeError as error:
-        raise ObjectDamaged(
-            f"{uri} is damaged: {str(error).splitlines()[0]}; delete it to have it made anew"
-        ) from error
+        raise _damaged(objects, path, str(error).splitlines()[0]) from error
+
+
+def read_json(objects: ObjectStore, path: str) -> dict[str, Any]:
+    """A stored JSON record.
+
+    Raises:
+        ObjectNotFound: there is none.
+        ObjectDamaged: it is no JSON object.
+    """
+    try:
+        found = json.loads(objects.get(path))
+    except ValueError as error:
+        raise _damaged(objects, path, str(error)) from error
+    if not isinstance(found, dict):
+        raise _damaged(objects, path, "not a record")
+    return found
+
+
+def _damaged(objects: ObjectStore, path: str, found: str) -> ObjectDamaged:
+    advice = "delete it to have it made anew"
+    if path.startswith("corpora/"):  # the only record of what was: others point to it by number
+        name = path.split("/")[1]
+        advice = (
+            f"put it back from a backup, or delete corpora/{name}/ and index/{name}.lance/ together and run: "
+            "all is built anew without embedding, and the history starts anew"
+        )
+    return ObjectDamaged(f"{objects.uri(path)} is damaged: {found}; {advice}")
 
 
 def _shard_of(rows: pl.DataFrame) -> str:

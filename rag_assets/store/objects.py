@@ -27,7 +27,7 @@ from obstore.exceptions import (
 )
 from obstore.store import LocalStore, S3Store
 
-from rag_assets.errors import ConfigurationError, StoreUnavailable
+from rag_assets.errors import ConfigurationError, StoreUnavailable, redacted
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
@@ -94,7 +94,8 @@ class ObjectStore:
         if text.startswith("s3://"):
             return cls(text.rstrip("/"), _open_s3(text.rstrip("/")))
         if "://" in text or not text.strip():
-            raise ConfigurationError(f"store {text!r}: allowed are a local folder and s3://bucket/prefix")
+            shown = redacted(repr(text))
+            raise ConfigurationError(f"store {shown}: allowed are a local folder and s3://bucket/prefix")
         root = Path(text).expanduser().resolve()
         try:
             root.mkdir(parents=True, exist_ok=True)
@@ -210,7 +211,8 @@ def _flush(path: str) -> None:
 
 def _open_s3(url: str) -> S3Store:
     if not _S3_URL.fullmatch(url):
-        raise ConfigurationError(f"store {url!r}: allowed is s3://bucket/prefix, without '?' and '#'")
+        shown = redacted(repr(url))
+        raise ConfigurationError(f"store {shown}: allowed is s3://bucket/prefix, without '?' and '#'")
     options = s3_options()
     config: S3Config = {"region": options["aws_region"]}
     if "aws_endpoint_url" in options:
@@ -245,4 +247,4 @@ def _reason(error: Exception) -> str:
     line = lines[0].split(": <?xml")[0]
     if "169.254.169.254" in line:  # where obstore asks when the environment holds no credentials
         return "found no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-    return re.sub(r"//[^/@\s]+@", "//…@", line)
+    return redacted(line)

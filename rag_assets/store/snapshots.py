@@ -20,7 +20,7 @@ import polars as pl
 from blake3 import blake3
 
 from rag_assets.errors import SnapshotConflict
-from rag_assets.store.content import parquet_bytes, read_parquet
+from rag_assets.store.content import parquet_bytes, read_json, read_parquet
 from rag_assets.store.digest import digest
 from rag_assets.store.objects import ObjectStore
 
@@ -84,10 +84,10 @@ class SnapshotStore:
         return self.read(max(numbers)) if numbers else EMPTY
 
     def read(self, number: int) -> Snapshot:
-        """One snapshot by number. Raises ObjectNotFound when there is none."""
+        """One snapshot by number. Raises ObjectNotFound, ObjectDamaged."""
         if number == 0:
             return EMPTY
-        record = json.loads(self._objects.get(self._path(number)))
+        record = read_json(self._objects, self._path(number))
         record["buckets"] = tuple(record["buckets"])
         return Snapshot(**record)
 

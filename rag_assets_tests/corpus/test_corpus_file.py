@@ -257,3 +257,18 @@ def test_any_source_loads_or_is_reported(tmp_path: Path, source: dict[str, Any])
 def test_any_text_loads_or_is_reported(tmp_path: Path, text: str) -> None:
     with pytest.raises(CorpusFileError):
         load_corpus(write(tmp_path, text), {})
+
+
+def test_every_language_of_full_text_search_is_one_that_lancedb_knows(tmp_path: Path) -> None:
+    from lancedb.index import lang_mapping
+
+    allowed = Corpus.model_json_schema()["$defs"]["TextIndex"]["properties"]["language"]["enum"]
+    assert sorted(allowed) == sorted(lang_mapping.values())
+
+
+def test_a_password_in_a_source_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "notes.yaml"
+    path.write_text("sources:\n  - type: s3\n    url: s3://user:SECRETPW@bucket\n")
+    with pytest.raises(CorpusFileError) as caught:
+        load_corpus(path, {})
+    assert "SECRETPW" not in str(caught.value)

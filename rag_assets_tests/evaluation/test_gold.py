@@ -10,7 +10,6 @@ import pytest
 
 from rag_assets.errors import GoldSetError
 from rag_assets.evaluation.gold import GoldSet, load_gold
-from rag_assets.store.digest import digest
 
 
 def write(folder: Path, *lines: str | dict[str, Any]) -> Path:
@@ -50,9 +49,12 @@ def test_all_fields_are_read(tmp_path: Path) -> None:
     assert (question.answer, question.tags) == ("The landlord", ("rent",))
 
 
-def test_a_question_without_id_gets_the_digest_of_its_text(tmp_path: Path) -> None:
-    (question,) = load(tmp_path, {"question": "Who?", "documents": ["a"]}).questions
-    assert question.id == digest("Who?")
+def test_a_question_without_id_gets_one_that_people_recognise(tmp_path: Path) -> None:
+    beginning = "Who pays the rent of the house in winter"
+    lines = [{"question": f"{beginning} {when}?", "documents": ["a"]} for when in ("1990", "1991")]
+    first, second = (question.id for question in load(tmp_path, *lines).questions)
+    assert first.startswith("who-pays-the-rent-of-the-house-in-")
+    assert first != second
 
 
 def test_blank_lines_a_byte_order_mark_and_line_separators_in_strings_are_fine(tmp_path: Path) -> None:

@@ -117,3 +117,15 @@ def test_a_report_without_its_last_file_is_no_report(tmp_path: Path) -> None:
     write_report(objects, "reports/1", *report_of(NEW))
     objects.delete(["reports/1/report.json"])
     assert read_report(objects, "reports/1") is None
+
+
+@pytest.mark.parametrize("file", ["report.json", "questions.parquet"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\0" * 64, None])
+def test_a_report_with_a_damaged_file_is_no_report(tmp_path: Path, file: str, content: bytes | None) -> None:
+    objects = ObjectStore.open(tmp_path)
+    report, questions = report_of(NEW)
+    write_report(objects, "reports/1", report, questions)
+    objects.delete([f"reports/1/{file}"])
+    if content is not None:
+        objects.put(f"reports/1/{file}", content)
+    assert read_report(objects, "reports/1") is None

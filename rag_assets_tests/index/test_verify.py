@@ -28,7 +28,8 @@ def documents(workspace: Workspace) -> pl.DataFrame:
 
 
 def verify(workspace: Workspace) -> int:
-    return verify_all(latest(workspace), workspace.pipeline()[0].rows.ids(documents(workspace)))
+    table = latest(workspace)
+    return verify_all(table, workspace.pipeline()[0].rows.contents(documents(workspace), table.schema))
 
 
 def append(workspace: Workspace, change: Any) -> None:
@@ -48,7 +49,8 @@ def test_a_missing_row_is_refused(copied: Workspace) -> None:
     table = latest(copied)
     table.delete(f"chunk_id = '{copied.rows()['chunk_id'][0]}'")
     with pytest.raises(
-        VerificationFailed, match="1 chunks missing, 0 surplus, 0 double, 0 with a broken vector"
+        VerificationFailed,
+        match="1 chunks missing, 0 surplus, 0 double, 0 with other content, 0 with a broken vector",
     ):
         verify(copied)
 
@@ -71,7 +73,8 @@ def test_a_vector_that_is_not_finite_is_refused(copied: Workspace, number: float
     latest(copied).delete(f"chunk_id = '{row['chunk_id']}'")
     append(copied, lambda _: {**row, "vector": [number, *row["vector"][1:]]})
     with pytest.raises(
-        VerificationFailed, match="0 chunks missing, 0 surplus, 0 double, 1 with a broken vector"
+        VerificationFailed,
+        match="0 chunks missing, 0 surplus, 0 double, 0 with other content, 1 with a broken vector",
     ):
         verify(copied)
 
@@ -88,14 +91,23 @@ def test_a_small_change_is_verified_by_documents_and_total(copied: Workspace) ->
     some = every.filter(pl.col("document_id").is_in(["penguins.md", "it's a 'quoted' \"name\".md"]))
     total = copied.rows().height
     nobody = pl.Series("document_id", ["gone.md"])
-    assert verify_changed(latest(copied), rows.ids(some), nobody, total) == 2
+    assert verify_changed(latest(copied), rows.contents(some, latest(copied).schema), nobody, total) == 2
     with pytest.raises(VerificationFailed, match=f"has {total} rows; its snapshot demands {total + 1}"):
-        verify_changed(latest(copied), rows.ids(some), nobody, total + 1)
+        verify_changed(latest(copied), rows.contents(some, latest(copied).schema), nobody, total + 1)
     with pytest.raises(VerificationFailed, match="still has 1 rows of removed documents"):
-        verify_changed(latest(copied), rows.ids(some), pl.Series("document_id", ["owls.md"]), total)
+        owls = pl.Series("document_id", ["owls.md"])
+        verify_changed(latest(copied), rows.contents(some, latest(copied).schema), owls, total)
     latest(copied).delete("document_id = 'penguins.md'")
     with pytest.raises(VerificationFailed, match="1 chunks missing"):
-        verify_changed(latest(copied), rows.ids(some), nobody, total - 1)
+        verify_changed(latest(copied), rows.contents(some, latest(copied).schema), nobody, total - 1)
     append(copied, lambda row: {**row, "document_id": "penguins.md", "chunk_id": "e" * 32})
     with pytest.raises(VerificationFailed, match="1 chunks missing, 1 surplus"):
-        verify_changed(latest(copied), rows.ids(some), nobody, total)
+        verify_changed(latest(copied), rows.contents(some, latest(copied).schema), nobody, total)
+
+
+def test_a_row_whose_metadata_is_not_the_documents_is_refused(copied: Workspace) -> None:
+    row = latest(copied).to_lance().to_table(limit=1).to_pylist()[0]
+    latest(copied).delete(f"chunk_id = '{row['chunk_id']}'")
+    append(copied, lambda _: {**row, "metadata": '{"tenant": "another"}'})
+    with pytest.raises(VerificationFailed, match="0 double, 1 with other content"):
+        verify(copied)

@@ -12,6 +12,7 @@ import pytest
 from rag_assets import open_published
 from rag_assets.corpus import Gate, Rule
 from rag_assets.errors import GateRefused, NotPublished, PublicationConflict, VerificationFailed
+from rag_assets.evaluation.files import read_report, write_report
 from rag_assets.index.candidate import Candidate
 from rag_assets.index.table import connect, open_table
 from rag_assets.publication.log import Publication, PublicationLog
@@ -51,8 +52,8 @@ def prepared(workspace: Workspace, text: str) -> tuple[Candidate, str]:
     return candidate, path
 
 
-def publish_now(workspace: Workspace, candidate: Candidate, path: str, reason: str = "test") -> Publication:
-    return publish(workspace.objects, workspace.corpus, candidate, path, reason=reason, by="tests")
+def publish_now(workspace: Workspace, candidate: Candidate, reason: str = "test") -> Publication:
+    return publish(workspace.objects, workspace.corpus, candidate, reason=reason, by="tests")
 
 
 def log(workspace: Workspace) -> PublicationLog:
@@ -101,7 +102,7 @@ def race(*publishers: Callable[[], Publication]) -> list[Publication | BaseExcep
 def test_one_of_two_publishers_wins_and_the_log_stays_whole(store_url: str, tmp_path: Path) -> None:
     workspace = start(tmp_path, store_url)
     for word in ("two", "three"):
-        publish_now(workspace, *prepared(workspace, word))
+        publish_now(workspace, prepared(workspace, word)[0])
     rounds = 4 if store_url.startswith("s3") else 10
     for _ in range(rounds):
         now = head(workspace)
@@ -127,7 +128,7 @@ def test_one_of_two_publishers_wins_and_the_log_stays_whole(store_url: str, tmp_
 
 
 def test_a_loser_with_the_same_target_does_not_rewrite_the_winners_record(workspace: Workspace) -> None:
-    publish_now(workspace, *prepared(workspace, "two"))
+    publish_now(workspace, prepared(workspace, "two")[0])
     for _ in range(5):
         outcomes = race(
             lambda: rollback(workspace.objects, workspace.name, None, reason="mine", by="one"),
@@ -140,7 +141,7 @@ def test_a_loser_with_the_same_target_does_not_rewrite_the_winners_record(worksp
 def test_a_claim_that_a_crash_left_on_record_does_not_speak_for_the_next(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    candidate, path = prepared(workspace, "two")
+    candidate, _path = prepared(workspace, "two")
     crashed = KeyboardInterrupt("killed between record and claim")
 
     def die(self: object, prefix: str) -> None:
@@ -149,15 +150,15 @@ def test_a_claim_that_a_crash_left_on_record_does_not_speak_for_the_next(
     with monkeypatch.context() as patch:
         patch.setattr("rag_assets.store.objects.ObjectStore.sync", die)
         with pytest.raises(KeyboardInterrupt):
-            publish_now(workspace, candidate, path, "before the crash")
+            publish_now(workspace, candidate, "before the crash")
     assert [publication.number for publication in log(workspace).history()] == [1]
-    publish_now(workspace, candidate, path, "after the crash")
+    publish_now(workspace, candidate, "after the crash")
     assert [publication.reason for publication in log(workspace).history()] == ["test", "after the crash"]
 
 
 def test_a_publication_says_everything_about_itself(workspace: Workspace) -> None:
-    candidate, path = prepared(workspace, "two")
-    published = publish_now(workspace, candidate, path, "typo in penguins")
+    candidate, _path = prepared(workspace, "two")
+    published = publish_now(workspace, candidate, "typo in penguins")
     assert published == head(workspace) == log(workspace).find(2)
     assert (published.number, published.kind, published.by) == (2, "publish", "tests")
     assert published.reason == "typo in penguins"
@@ -168,20 +169,36 @@ def test_a_publication_says_everything_about_itself(workspace: Workspace) -> Non
     assert published.time
 
 
-def test_nothing_is_published_without_a_report_for_exactly_this_version(workspace: Workspace) -> None:
+def test_nothing_is_published_without_a_report_for_exactly_this_candidate(workspace: Workspace) -> None:
     _, of_another = prepared(workspace, "two")
-    candidate, _ = prepared(workspace, "three")
-    for path in (of_another, "corpora/handbook/reports/none"):
-        with pytest.raises(
-            GateRefused, match=f"no evaluation report for exactly version {candidate.version}"
-        ):
-            publish_now(workspace, candidate, path)
+    candidate, path = prepared(workspace, "three")
+    found = read_report(workspace.objects, of_another)
+    assert found is not None
+    workspace.objects.delete([f"{path}/report.json"])
+    with pytest.raises(GateRefused, match=f"no evaluation report for exactly version {candidate.version}"):
+        publish_now(workspace, candidate)
+    write_report(workspace.objects, path, *found)
+    with pytest.raises(GateRefused, match=f"no evaluation report for exactly version {candidate.version}"):
+        publish_now(workspace, candidate)
+    assert head(workspace).number == 1
+
+
+def test_a_report_under_other_standards_does_not_count(workspace: Workspace) -> None:
+    candidate, _ = prepared(workspace, "two")
+    for stricter in (
+        Gate(max_removed_share=0.1),
+        Gate(rules=(Rule(metric="recall@5", mode="hybrid", min=1.0, tag="nobody"),)),
+        Gate(rules=(Rule(metric="success@7", max_drop=0.0),)),
+    ):
+        corpus = workspace.corpus.model_copy(update={"gate": stricter})
+        with pytest.raises(GateRefused, match="under the present gold set and rules"):
+            publish(workspace.objects, corpus, candidate, reason="test", by="tests")
     assert head(workspace).number == 1
 
 
 @pytest.mark.parametrize("tampering", ["delete rows", "add rows", "move the tag"])
 def test_a_tampered_candidate_is_not_published(workspace: Workspace, tampering: str) -> None:
-    candidate, path = prepared(workspace, "two")
+    candidate, _path = prepared(workspace, "two")
     table = open_table(workspace.objects, workspace.name)
     assert table is not None
     if tampering == "move the tag":
@@ -195,26 +212,15 @@ def test_a_tampered_candidate_is_not_published(workspace: Workspace, tampering: 
     with pytest.raises(
         VerificationFailed, match=f"the tag {candidate.tag} is not at version {candidate.version}"
     ):
-        publish_now(workspace, candidate, path)
+        publish_now(workspace, candidate)
     assert head(workspace).number == 1
 
 
 def test_a_record_that_claims_other_rows_is_not_published(workspace: Workspace) -> None:
-    candidate, path = prepared(workspace, "two")
+    candidate, _path = prepared(workspace, "two")
     forged = Candidate(**{**candidate.__dict__, "chunks": candidate.chunks + 1})
     with pytest.raises(VerificationFailed, match="rows, not"):
-        publish_now(workspace, forged, path)
-
-
-def test_a_failed_rule_refuses_even_when_publishing_is_called_directly(workspace: Workspace) -> None:
-    candidate, path = prepared(workspace, "two")
-    (workspace.path.parent / "gold.jsonl").write_text(QUESTION.replace("a.md", "d1.md"))
-    strict = workspace.corpus.model_copy(
-        update={"gate": Gate(rules=(Rule(metric="recall@5", mode="hybrid", min=1.0, tag="nobody"),))}
-    )
-    with pytest.raises(GateRefused, match=rf"the gate refused version {candidate.version}"):
-        publish(workspace.objects, strict, candidate, path, reason="test", by="tests")
-    assert head(workspace).number == 1
+        publish_now(workspace, forged)
 
 
 def test_a_refusal_names_rule_margin_and_questions(tmp_path: Path) -> None:
@@ -224,25 +230,25 @@ def test_a_refusal_names_rule_margin_and_questions(tmp_path: Path) -> None:
         QUESTION.replace("{", '{"id": "q7", ', 1).replace("a.md", "d1.md")
     )
     workspace.configure(**SETTINGS, gate={"rules": [rule]})
-    candidate, path = prepared(workspace, "two")
+    candidate, _path = prepared(workspace, "two")
     with pytest.raises(GateRefused) as refusal:
-        publish_now(workspace, candidate, path)
+        publish_now(workspace, candidate)
     assert "Recall@1 of text search is 0.000, 1.000 below the required 1.000" in str(refusal.value)
     assert "q7" in str(refusal.value)
 
 
 def test_a_candidate_built_on_what_readers_no_longer_see_is_a_conflict(workspace: Workspace) -> None:
-    publish_now(workspace, *prepared(workspace, "two"))
-    candidate, path = prepared(workspace, "three")
+    publish_now(workspace, prepared(workspace, "two")[0])
+    candidate, _path = prepared(workspace, "three")
     rollback(workspace.objects, workspace.name, 1, reason="", by="tests")
     with pytest.raises(PublicationConflict, match="built on publication 2, readers see 3 by now; run again"):
-        publish_now(workspace, candidate, path)
+        publish_now(workspace, candidate)
 
 
 def test_a_publish_killed_after_its_claim_is_finished_by_the_next_run(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    candidate, path = prepared(workspace, "two")
+    candidate, _path = prepared(workspace, "two")
 
     def die(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt("killed")
@@ -250,7 +256,7 @@ def test_a_publish_killed_after_its_claim_is_finished_by_the_next_run(
     with monkeypatch.context() as patch:
         patch.setattr("rag_assets.publication.log._point", die)
         with pytest.raises(KeyboardInterrupt):
-            publish_now(workspace, candidate, path)
+            publish_now(workspace, candidate)
     assert head(workspace).number == 2, "the tag is the publication"
     assert open_published(workspace.name, workspace.store).publication.number == 2
     assert plain_version(workspace) != candidate.version
@@ -278,7 +284,7 @@ def test_the_first_publish_killed_after_its_claim_is_finished_by_the_next_run(
 
 def test_a_rollback_is_a_new_publication_with_its_reason(workspace: Workspace) -> None:
     first_rows = workspace.rows()
-    publish_now(workspace, *prepared(workspace, "two"))
+    publish_now(workspace, prepared(workspace, "two")[0])
     rolled = rollback(workspace.objects, workspace.name, None, reason="wrong figures", by="ana")
     assert (rolled.number, rolled.kind, rolled.reason, rolled.by) == (3, "rollback", "wrong figures", "ana")
     assert rolled.version == log(workspace).find(1).version
@@ -293,7 +299,7 @@ def test_a_rollback_is_a_new_publication_with_its_reason(workspace: Workspace) -
 
 
 def test_what_was_taken_back_stays_back_until_it_changes(workspace: Workspace) -> None:
-    publish_now(workspace, *prepared(workspace, "two"))
+    publish_now(workspace, prepared(workspace, "two")[0])
     rollback(workspace.objects, workspace.name, None, reason="wrong", by="ana")
     for _ in range(2):
         workspace.run()
@@ -310,7 +316,7 @@ def test_what_was_taken_back_stays_back_until_it_changes(workspace: Workspace) -
 
 
 def test_a_rollback_forward_releases_what_was_held(workspace: Workspace) -> None:
-    publish_now(workspace, *prepared(workspace, "two"))
+    publish_now(workspace, prepared(workspace, "two")[0])
     rollback(workspace.objects, workspace.name, 1, reason="", by="ana")
     again = rollback(workspace.objects, workspace.name, 2, reason="it was right", by="ana")
     assert again.version == log(workspace).find(2).version

@@ -14,7 +14,9 @@ import polars as pl
 import pytest
 
 from rag_assets.errors import ConfigurationError, StoreUnavailable
+from rag_assets.store.content import ObjectDamaged, read_json, read_parquet
 from rag_assets.store.objects import ObjectNotFound, ObjectStore, s3_options
+from rag_assets.store.preflight import _unsafe
 from rag_assets_tests.servers import SECRET_KEY, S3Server, free_ports
 
 
@@ -204,3 +206,30 @@ def test_a_writer_killed_at_any_moment_leaves_whole_objects_only(tmp_path: Path)
             assert len(set(objects.get(path))) == 1
     objects.put("victim", b"still writable")
     assert objects.get("victim") == b"still writable"
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://user:SECRETPW@bucket/x", "http://user:SECRETPW@host", "s3://u:SECRETPW@a@b"]
+)
+def test_a_store_url_with_a_password_is_refused_without_showing_it(url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        ObjectStore.open(url)
+    assert "SECRETPW" not in str(caught.value)
+
+
+def test_a_password_in_the_endpoint_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://user:SECRETPW@127.0.0.1:9")
+    objects = ObjectStore.open("s3://bucket/x")
+    with pytest.raises(StoreUnavailable) as caught:
+        read_parquet(objects, "a.parquet", ("key",))
+    assert "SECRETPW" not in str(caught.value)
+    assert "SECRETPW" not in str(_unsafe(objects, "to write", "nothing"))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\0\0", b"[]"])
+def test_a_damaged_record_is_named_with_what_to_do(objects: ObjectStore, content: bytes) -> None:
+    objects.put("corpora/handbook/snapshots/00000001.json", content)
+    with pytest.raises(ObjectDamaged, match=r"00000001\.json is damaged: .*backup"):
+        read_json(objects, "corpora/handbook/snapshots/00000001.json")
+    with pytest.raises(ObjectNotFound):
+        read_json(objects, "corpora/handbook/snapshots/00000002.json")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rag_assets.errors import SnapshotConflict
 from rag_assets.store import snapshots as module
+from rag_assets.store.content import ObjectDamaged
 from rag_assets.store.objects import ObjectNotFound, ObjectStore
 from rag_assets.store.snapshots import EMPTY, SCHEMA, VISIBLE, Snapshot, SnapshotStore
 
@@ -196,3 +197,14 @@ def test_differences_and_digests_equal_those_of_plain_dictionaries(
 
 def test_every_visible_column_is_a_column() -> None:
     assert set(VISIBLE) <= set(SCHEMA.names())
+
+
+def test_a_damaged_snapshot_or_bucket_says_what_really_helps(tmp_path: Path) -> None:
+    objects = ObjectStore.open(tmp_path)
+    store = SnapshotStore(objects, "corpus")
+    snapshot = commit(store, EMPTY, row("a"))
+    for suffix in (".parquet", ".json"):
+        (path,) = (info.path for info in objects.list("") if info.path.endswith(suffix))
+        objects.put(path, b"\0")
+        with pytest.raises(ObjectDamaged, match=r"backup.*corpora/corpus/ and index/corpus\.lance/"):
+            store.rows(snapshot if suffix == ".parquet" else store.latest())

@@ -1,0 +1,45 @@
+"""Records of runs: each run has its own, and none of them can stop a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rag_assets.pipeline import runs as module
+from rag_assets.pipeline.runs import RunRecords
+from rag_assets.store.objects import ObjectStore
+
+
+def test_runs_at_the_same_time_keep_their_own_records(tmp_path: Path) -> None:
+    objects = ObjectStore.open(tmp_path)
+    one, two = RunRecords(objects, "handbook"), RunRecords(objects, "handbook")
+    one.record("one", "documents", {"new": 1})
+    two.record("two", "documents", {"new": 2})
+    one.record("one", "chunks", {"chunked": 1})
+    assert one.of("one")["stages"] == {"documents": {"new": 1}, "chunks": {"chunked": 1}}
+    assert one.of("two")["stages"] == {"documents": {"new": 2}}
+    assert two.last() == one.of("one")
+    assert one.of("three") == {}
+
+
+def test_records_of_old_runs_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEPT_RUNS", 2)
+    records = RunRecords(ObjectStore.open(tmp_path), "handbook")
+    for run_id in ("one", "two", "three"):
+        records.record(run_id, "documents", {"new": 1})
+    assert [bool(records.of(run_id)) for run_id in ("one", "two", "three")] == [False, True, True]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\0\0", b"[]", b'{"stages": 1, "model": 2}'])
+def test_damaged_statistics_count_as_none(tmp_path: Path, content: bytes) -> None:
+    objects = ObjectStore.open(tmp_path)
+    records = RunRecords(objects, "handbook")
+    for path in ("corpora/handbook/last_run.json", "corpora/handbook/runs/one.json", "throughput.json"):
+        objects.put(path, content)
+    assert records.last() == records.of("one") == {}
+    assert records.tokens_per_second("model") is None
+    records.record("one", "documents", {"new": 1})
+    records.measured("model", 10, 2.0)
+    assert records.last()["stages"] == {"documents": {"new": 1}}
+    assert records.tokens_per_second("model") == 5
