@@ -1,4 +1,4 @@
-"""One forward pass with a sentence-transformers model, checked. The seam to its errors."""
+"""What every backend does with a model's output, and the seam to sentence-transformers' errors."""
 
 from __future__ import annotations
 
@@ -27,10 +27,16 @@ def encode(
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise EmbeddingFailed(f"{name}: {reason}") from error
-    found = np.asarray(vectors, dtype=np.float32)
-    if not np.isfinite(found).all():
+    return checked(np.asarray(vectors, dtype=np.float32), name, normalize=normalize)
+
+
+def checked(vectors: NDArray[np.float32], name: str, *, normalize: bool) -> NDArray[np.float32]:
+    """Finite vectors, scaled to length 1 if asked for. Raises EmbeddingFailed for a non-finite one."""
+    import numpy as np
+
+    if not np.isfinite(vectors).all():
         raise EmbeddingFailed(f"{name}: non-finite vector")
     if normalize:
         # In float32: a norm computed in bfloat16 is off by up to half a percent.
-        found = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
-    return found
+        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return vectors

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from lancedb.table import LanceTable
 
-BATCH = 8192  # rows whose vectors are looked at together
+BATCH = 2048  # rows looked at together
 
 
 def verify_all(table: LanceTable, demanded: Iterable[pl.DataFrame]) -> int:
@@ -38,7 +38,7 @@ def verify_all(table: LanceTable, demanded: Iterable[pl.DataFrame]) -> int:
     found: list[pl.DataFrame] = [empty]
     broken = 0
     with translated("read the candidate"):
-        for batch in table.to_lance().to_batches(batch_size=BATCH, batch_readahead=2):
+        for batch in table.to_lance().to_batches(batch_size=BATCH, batch_readahead=2, fragment_readahead=1):
             found.append(content_of(batch).select(empty.columns))
             broken += _broken_vectors(batch.column("vector"))
     _compare(wanted, pl.concat(found), broken)

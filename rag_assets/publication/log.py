@@ -20,7 +20,7 @@ import polars as pl
 from rag_assets.errors import NotPublished, PublicationConflict
 from rag_assets.index.candidate import Spec
 from rag_assets.index.table import FOLDER, open_table, read_tags, translated
-from rag_assets.store.content import parquet_bytes, read_parquet
+from rag_assets.store.content import parquet_bytes, read_json, read_parquet
 from rag_assets.store.objects import ObjectStore
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class PublicationLog:
         return f"{self._root}/{publication.number:08d}-{publication.version:010d}.{suffix}"
 
     def _read(self, number: int, version: int) -> Publication:
-        record = json.loads(self._objects.get(f"{self._root}/{number:08d}-{version:010d}.json"))
+        record = read_json(self._objects, f"{self._root}/{number:08d}-{version:010d}.json")
         record["held"] = tuple(record["held"])
         return Publication(**{**record, "spec": Spec(**record["spec"])})
 
