@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -89,7 +90,13 @@ def show_run(objects: ObjectStore, corpus: Corpus, outcome: RunOutcome) -> None:
         return
     state = status(objects, corpus)
     out.print(Panel(_state_table(state), title=_outcome(found), title_align="left", expand=False))
-    command = "rag-assets" if shutil.which("rag-assets") else os.path.relpath(sys.argv[0])
+    called = Path(sys.argv[0])
+    # What a person can copy: the path of an environment that is not activated.
+    command = (
+        os.path.relpath(called)
+        if called.name == "rag-assets" and not shutil.which("rag-assets")
+        else "rag-assets"
+    )
     say(f'Ask it      {command} query {corpus.name} "your question"')
     if state["publication"] > 1:
         say(f"Look back   {command} history {corpus.name}   ·   {command} rollback {corpus.name}")

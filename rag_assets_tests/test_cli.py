@@ -122,7 +122,8 @@ def test_a_refused_run_exits_with_3_and_says_why(tmp_path: Path) -> None:
 
 def test_a_failed_run_exits_with_1_and_says_why(tmp_path: Path) -> None:
     terminal = fresh(tmp_path)
-    terminal.workspace.write("broken.pdf", "%PDF-1.4 not really")
+    for number in range(3):
+        terminal.workspace.write(f"broken{number}.pdf", "%PDF-1.4 not really")
     result = terminal.run("run", "handbook", "--json")
     assert result.exit_code == 1
     found = json.loads(result.stdout)

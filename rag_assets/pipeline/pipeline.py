@@ -137,6 +137,7 @@ class Pipeline:
     def embeddings(self, *, everything: bool = False) -> EmbeddingCounts:
         """Embed the chunks that no store holds yet; ``everything`` looks at unchanged documents, too."""
         started = time.perf_counter()
+        check_quarantine(self.snapshots, self.snapshots.latest(), self.corpus.parsing)
         documents = self._documents_to_process(everything=everything)
         total = sum(frame.height for frame in self._chunk_frames(documents, ("embedding_key",)))
         done = 0
@@ -247,8 +248,10 @@ class Pipeline:
         try:
             return build_candidate(self, snapshot, spec, head, self._progress)
         except StageIncomplete:
-            # A shard was lost or damaged since it was published. Everything is looked for once, not only
-            # what changed, and what is lacking is made anew.
+            if head is None:
+                raise
+            # A shard was lost since it was published. Everything is looked for once, not only what changed,
+            # and what is lacking is made anew.
             self.chunks(everything=True)
             self.embeddings(everything=True)
             return build_candidate(self, snapshot, spec, head, self._progress)

@@ -98,7 +98,7 @@ def test_a_lost_table_does_not_let_an_old_report_vouch_for_a_new_version(
     workspace.run()
     shutil.rmtree(Path(workspace.store) / "index")
     remove(workspace, 1)
-    with pytest.raises(GateRefused, match="0.900 below the required"):
+    with pytest.raises(GateRefused, match=r"0\.900 below the required"):
         workspace.run()
 
 
