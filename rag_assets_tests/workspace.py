@@ -51,6 +51,16 @@ class CountingEmbedder:
         return self._inner.embed_queries(texts)
 
 
+def run_stages(pipeline: Pipeline) -> None:
+    """All stages in their order."""
+    pipeline.documents()
+    pipeline.chunks()
+    pipeline.embeddings()
+    pipeline.candidate()
+    pipeline.evaluate()
+    pipeline.publish(reason="test", by="tests")
+
+
 class Workspace:
     """One corpus with its documents and its store."""
 
@@ -92,12 +102,7 @@ class Workspace:
     def run(self, poison: str | None = None) -> list[str]:
         """All stages; returns the texts that were embedded."""
         pipeline, embedder = self.pipeline(poison=poison)
-        pipeline.documents()
-        pipeline.chunks()
-        pipeline.embeddings()
-        pipeline.candidate()
-        pipeline.evaluate()
-        pipeline.publish(reason="test", by="tests")
+        run_stages(pipeline)
         return embedder.texts
 
     def last_run(self) -> dict[str, Any]:

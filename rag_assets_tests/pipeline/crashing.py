@@ -49,7 +49,7 @@ def main() -> None:
 
 def _run(command: dict[str, Any]) -> None:
     os.environ.update(command["environ"])
-    from rag_assets_tests.workspace import Workspace
+    from rag_assets_tests.workspace import Workspace, run_stages
 
     if command.get("after") is not None:
         timer = threading.Timer(command["after"], os.kill, (os.getpid(), signal.SIGKILL))
@@ -68,12 +68,7 @@ def _run(command: dict[str, Any]) -> None:
         return inner(texts, tokens)
 
     embedder.embed = logged  # type: ignore[method-assign]
-    pipeline.documents()
-    pipeline.chunks()
-    pipeline.embeddings()
-    pipeline.candidate()
-    pipeline.evaluate()
-    pipeline.publish(reason="test", by="tests")
+    run_stages(pipeline)
 
 
 def _die_at_write(number: int) -> None:

@@ -11,7 +11,7 @@ from rag_assets.pipeline.plan import plan
 from rag_assets.pipeline.status import history_entry, status
 from rag_assets.publication.publish import rollback
 from rag_assets.store.objects import ObjectStore
-from rag_assets_tests.workspace import Workspace, document
+from rag_assets_tests.workspace import Workspace, run_stages, document
 
 
 def everything(url: str) -> dict[str, bytes]:
@@ -22,12 +22,7 @@ def everything(url: str) -> dict[str, bytes]:
 def done(workspace: Workspace, run_id: str) -> dict[str, Any]:
     """All stages; what each recorded."""
     pipeline, _ = workspace.pipeline(run_id)
-    pipeline.documents()
-    pipeline.chunks()
-    pipeline.embeddings()
-    pipeline.candidate()
-    pipeline.evaluate()
-    pipeline.publish(reason="test", by="tests")
+    run_stages(pipeline)
     stages: dict[str, Any] = pipeline.runs.last()["stages"]
     return stages
 
