@@ -11,7 +11,7 @@ from rag_assets.pipeline.plan import plan
 from rag_assets.pipeline.status import history_entry, status
 from rag_assets.publication.publish import rollback
 from rag_assets.store.objects import ObjectStore
-from rag_assets_tests.workspace import Workspace, run_stages, document
+from rag_assets_tests.workspace import Workspace, document, run_stages
 
 
 def everything(url: str) -> dict[str, bytes]:
