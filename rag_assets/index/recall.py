@@ -51,7 +51,9 @@ def recall_at_10(table: LanceTable) -> float | None:
 def _kth_distances(table: LanceTable, questions: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
     """Distance of the k-th nearest neighbour of each question, by exact search."""
     best = np.full((len(questions), K), np.inf, dtype=np.float32)
-    for batch in table.to_lance().to_batches(columns=["vector"], batch_size=BATCH, batch_readahead=2):
+    for batch in table.to_lance().to_batches(
+        columns=["vector"], batch_size=BATCH, batch_readahead=2, io_buffer_size=32_000_000
+    ):
         column = batch.column("vector")
         vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
         merged = np.concatenate([best, _distances(questions, vectors, metric)], axis=1)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 DOCUMENTS = 128  # documents whose chunks are looked up together: some have thousands
 ROWS = 2048  # rows per batch, vectors included
+CHUNK_ATTRIBUTES = ("embedding_key", "heading_path", "start", "end", "tokens")
+UNHASHED = ("vector", "text")  # vectors are checked by themselves; the chunk id is a hash of the text already
 DOCUMENT_COLUMNS = ("document_id", "uri", "text_key", "title", "metadata")
 _TYPES: Mapping[str, pl.DataType] = {
     "string": pl.String(),
@@ -44,10 +46,11 @@ class RowSource:
     def contents(self, documents: pl.DataFrame, schema: pa.Schema) -> Iterator[pl.DataFrame]:
         """What the documents demand, batch by batch (see ``content_of``); poisoned chunks are left out."""
         for batch in documents.iter_slices(DOCUMENTS):
-            chunks = _identified(self._chunks_of(batch.select(DOCUMENT_COLUMNS)))
+            chunks = _identified(self._chunks_of(batch.select(DOCUMENT_COLUMNS), CHUNK_ATTRIBUTES))
             rows = self._vectors_of(chunks, ("reason",)).filter(pl.col("reason").is_null())
             if rows.height:
-                yield content_of(_without_vectors(rows.with_columns(_filters(rows, self.index)), schema))
+                rows = rows.with_columns(_filters(rows, self.index))
+                yield content_of(_in_order(rows, schema, without=UNHASHED))
 
     def poisoned(self, documents: pl.DataFrame) -> pl.DataFrame:
         """(document_id, text, reason) of chunks that the embedder refused."""
@@ -102,22 +105,22 @@ class RowSource:
 
 
 def content_of(table: pa.Table | pa.RecordBatch) -> pl.DataFrame:
-    """document_id, chunk_id and content: a hash of all columns but the vector, comparable within a process."""
-    frame = pl.from_arrow(table)
+    """document_id, chunk_id and content: a hash of all columns but ``UNHASHED``, comparable within a process."""
+    frame = pl.from_arrow(table.select([name for name in table.schema.names if name not in UNHASHED]))
     assert isinstance(frame, pl.DataFrame)
     columns = [
         # A list that is empty and one that is missing mean the same to readers.
         pl.col(name).list.join("\x1f").fill_null("") if isinstance(dtype, pl.List) else pl.col(name)
         for name, dtype in frame.schema.items()
-        if name != "vector"
     ]
     return frame.select("document_id", "chunk_id", content=pl.struct(columns).hash())
 
 
-def _without_vectors(rows: pl.DataFrame, schema: pa.Schema) -> pa.Table:
+def _in_order(rows: pl.DataFrame, schema: pa.Schema, without: tuple[str, ...]) -> pa.Table:
+    """The rows' columns as the table has them, except some."""
     import pyarrow as pa
 
-    fields = [field for field in schema if field.name != "vector"]
+    fields = [field for field in schema if field.name not in without]
     return rows.select([field.name for field in fields]).to_arrow().cast(pa.schema(fields))
 
 
@@ -170,7 +173,7 @@ def _typed(value: Any, kind: corpus.FilterType) -> Any:
 def _to_arrow(rows: pl.DataFrame, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
-    table = _without_vectors(rows, schema)
+    table = _in_order(rows, schema, without=("vector",))
     values = rows["vector"].explode().to_arrow()
     vector_type = schema.field("vector").type
     if len(values) != rows.height * vector_type.list_size:
