@@ -171,6 +171,27 @@ def test_a_static_table_embeds_any_length(tmp_path: Path) -> None:
     assert cosine(vectors[:1], vectors[2:])[0] < 0.9
 
 
+def test_a_static_table_gives_the_vectors_of_sentence_transformers_without_importing_torch() -> None:
+    from safetensors.numpy import load_file
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer
+
+    package = Path(next(iter(find_spec("wordllama").submodule_search_locations)))  # type: ignore
+    (table,) = load_file(package / "weights/l2_supercat_256.safetensors").values()
+    tokenizer = Tokenizer.from_file(str(package / "tokenizers/l2_supercat_tokenizer_config.json"))
+    tokenizer.no_truncation()
+    theirs = SentenceTransformer(
+        modules=[StaticEmbedding(tokenizer, embedding_weights=table.astype("float32"))], device="cpu"
+    ).encode(TEXTS, normalize_embeddings=True)
+    assert cosine(embed(open_embedder(config(type="static")), TEXTS), theirs).min() > 0.99999
+    program = (
+        "import sys; from rag_assets.corpus import Embedder; from rag_assets.embedding.open import open_embedder; "
+        "open_embedder(Embedder(type='static')).embed(['A dog.'], [2]); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_a_static_table_is_found_by_path(tmp_path: Path) -> None:
     package = Path(next(iter(find_spec("wordllama").submodule_search_locations)))  # type: ignore
     shutil.copy(package / "weights/l2_supercat_256.safetensors", tmp_path / "model.safetensors")
