@@ -21,7 +21,7 @@ from rag_assets.store.digest import digest
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DOCUMENTS = 128  # documents whose chunks are looked up together: some have thousands
+DOCUMENTS = 512  # documents whose chunks are looked up together
 ROWS = 2048  # rows per batch, vectors included
 CHUNK_ATTRIBUTES = ("embedding_key", "heading_path", "start", "end", "tokens")
 UNHASHED = ("vector", "text")  # vectors are checked by themselves; the chunk id is a hash of the text already

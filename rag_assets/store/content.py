@@ -39,7 +39,7 @@ SMALL_SHARDS = 32  # small shards before they are merged
 SMALL_ROWS = 512  # a shard with fewer rows is small
 MERGED_ROWS = 4096  # rows of a merged shard, at most
 CACHED_SHARDS = 2
-CACHED_BUCKETS = 16
+CACHED_BUCKETS = 64  # all of them: keys are hashes, so that any batch touches every bucket
 ATTEMPTS = 10  # looks at a store whose shards another process keeps merging
 
 
