@@ -19,7 +19,6 @@ from benchmarks.project import Project, Run
 from benchmarks.table import Benchmark, Column, Row, Setting, Table
 from benchmarks.texts import clone_cpp_docs, copy_some
 from rag_assets.embedding.precision import resolve
-from rag_assets.store.snapshots import OK
 
 FOLDER = "docs/build"  # 643 files, 5,500 chunks
 QUICK_FILES = 6
@@ -37,7 +36,7 @@ def embedded_texts(project: Project) -> list[str]:
     pipeline = project.pipeline()
     snapshot, _ = pipeline.documents()
     pipeline.chunks()
-    keys = pipeline.snapshots.rows(snapshot).filter(pl.col("status") == OK)["text_key"]
+    keys = pipeline.snapshots.readable(snapshot)["text_key"]
     chunks = pipeline.chunk_store.collect(keys, ("context", "text")).explode("context", "text").drop_nulls()
     return chunks.select(pl.col("context") + pl.col("text")).to_series().unique(maintain_order=True).to_list()
 

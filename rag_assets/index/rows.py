@@ -71,7 +71,7 @@ class RowSource:
         raise DataError("no document has a chunk that could be embedded; nothing can be indexed")
 
     def batches(self, documents: pl.DataFrame, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        """The table's rows for documents (columns of ``snapshots.SCHEMA``), in batches of ``ROWS`` at most."""
+        """The table's rows for documents (columns of ``snapshots.READABLE``), in batches of ``ROWS`` at most."""
         for batch in documents.iter_slices(DOCUMENTS):
             chunks = _identified(self._chunks_of(batch.select(DOCUMENT_COLUMNS)))
             for part in chunks.iter_slices(ROWS):

@@ -6,8 +6,6 @@ import uuid
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
 from rag_assets.errors import DataError, StoreUnavailable
 from rag_assets.index import build
 from rag_assets.index.candidate import Candidate, CandidateStore, Spec
@@ -19,7 +17,7 @@ from rag_assets.pipeline.progress import Progress
 from rag_assets.publication.log import Publication
 from rag_assets.publication.publish import everything_changed
 from rag_assets.publication.retention import CANDIDATE_PREFIX
-from rag_assets.store.snapshots import OK, Snapshot
+from rag_assets.store.snapshots import Snapshot
 
 if TYPE_CHECKING:
     from lancedb.table import LanceTable
@@ -53,7 +51,7 @@ def build_candidate(
         trained = int(head.facts.get("trained_rows", 0))
         text_changed = head.spec.text != spec.text
     else:
-        come = snapshots.rows(snapshot).filter(pl.col("status") == OK)
+        come = snapshots.readable(snapshot)
         schema = table_schema(
             pipeline.corpus.index, pipeline.rows.dimension(come), _reader_metadata(pipeline, spec)
         )
@@ -80,7 +78,7 @@ def build_candidate(
         )
         chunks = head.chunks - before + after
     else:
-        every = snapshots.rows(snapshot).filter(pl.col("status") == OK)
+        every = snapshots.readable(snapshot) if is_update else come
         chunks = verify_all(fresh, pipeline.rows.contents(every, fresh.schema))
     verify_indexes(fresh)
     progress("candidate", 3, 4)

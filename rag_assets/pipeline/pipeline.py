@@ -37,7 +37,7 @@ from rag_assets.sources.open import open_sources
 from rag_assets.store.content import ContentStore
 from rag_assets.store.objects import ObjectStore
 from rag_assets.store.preflight import check_store
-from rag_assets.store.snapshots import OK, Snapshot, SnapshotStore
+from rag_assets.store.snapshots import Snapshot, SnapshotStore
 
 SLICE = 512  # documents whose chunks are looked up together
 
@@ -277,7 +277,7 @@ class Pipeline:
             spec = self.spec(snapshot)
             if (head.spec.chunker, head.spec.embedder) == (spec.chunker, spec.embedder):
                 return self.snapshots.changed(self.snapshots.read(head.snapshot), snapshot)[1]
-        return self.snapshots.rows(snapshot).filter(pl.col("status") == OK)
+        return self.snapshots.readable(snapshot)
 
     def _texts(self, documents: pl.DataFrame, keys: pl.Series) -> Iterator[pl.DataFrame]:
         """(key, text) of parsed documents by text key."""

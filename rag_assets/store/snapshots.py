@@ -50,6 +50,7 @@ SCHEMA = pl.Schema(
     }
 )
 VISIBLE = ("document_id", "uri", "text_key", "title", "metadata", "status", "reason")
+READABLE = (*VISIBLE, "format", "content_key")
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,15 @@ class SnapshotStore:
         """One row per document in the order of ids; ``columns`` of ``SCHEMA``, ``document_id`` among them."""
         return self._read_buckets(snapshot.buckets, columns or tuple(SCHEMA.names()))
 
+    def readable(self, snapshot: Snapshot) -> pl.DataFrame:
+        """Documents with status ok and the columns (``READABLE``) from which their chunks are found."""
+        return _ok(self.rows(snapshot, READABLE))
+
     def preview(self, snapshot: Snapshot, count: int) -> pl.DataFrame:
         """Some readable documents, from one bucket: showing a few must not read them all."""
         name = next((name for name in snapshot.buckets if not name.endswith("-0-0")), None)
         rows = self._read_buckets((name,) if name else ())
-        return rows.filter(pl.col("status") == OK).head(count)
+        return _ok(rows).head(count)
 
     def quarantined(self, snapshot: Snapshot) -> pl.DataFrame:
         """All quarantined documents; buckets without any are not read."""
@@ -110,15 +115,14 @@ class SnapshotStore:
         """Readable documents (status ok) that differ in what readers see.
 
         Returns:
-            rows of ``old`` that are gone or changed, and rows of ``new`` that are new or changed.
+            rows of ``old`` that are gone or changed, and rows of ``new`` that are new or changed
+            (columns ``READABLE``).
         """
         shared = set(old.buckets) & set(new.buckets)
         if len(old.buckets) != len(new.buckets):
             shared = set()
         before, after = (
-            self._read_buckets(
-                tuple(name for name in snapshot.buckets if name not in shared), tuple(SCHEMA.names())
-            ).filter(pl.col("status") == OK)
+            _ok(self._read_buckets(tuple(name for name in snapshot.buckets if name not in shared), READABLE))
             for snapshot in (old, new)
         )
         visible = list(VISIBLE)
@@ -212,6 +216,10 @@ class SnapshotStore:
         for name in names:
             frames.append(read_parquet(self._objects, f"{self._root}/buckets/{name}.parquet", columns))
         return pl.concat(frames).sort("document_id")
+
+
+def _ok(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.filter(pl.col("status") == OK)
 
 
 def _bucket_count(current: int, rows: int) -> int:

@@ -12,7 +12,6 @@ import pytest
 from rag_assets.errors import VerificationFailed
 from rag_assets.index.table import open_table
 from rag_assets.index.verify import verify_all, verify_changed, verify_indexes
-from rag_assets.store.snapshots import OK
 from rag_assets_tests.workspace import Workspace
 
 
@@ -24,7 +23,7 @@ def latest(workspace: Workspace) -> Any:
 
 def documents(workspace: Workspace) -> pl.DataFrame:
     pipeline, _ = workspace.pipeline()
-    return pipeline.snapshots.rows(pipeline.snapshots.latest()).filter(pl.col("status") == OK)
+    return pipeline.snapshots.readable(pipeline.snapshots.latest())
 
 
 def verify(workspace: Workspace) -> int:
