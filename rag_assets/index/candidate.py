@@ -14,8 +14,8 @@ import polars as pl
 
 from rag_assets import corpus
 from rag_assets.index.schema import VERSION
-from rag_assets.store.content import parquet_bytes, read_json, read_parquet
 from rag_assets.store.digest import fingerprint
+from rag_assets.store.files import parquet_bytes, read_json, read_parquet
 from rag_assets.store.objects import ObjectStore
 
 

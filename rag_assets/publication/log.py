@@ -20,7 +20,7 @@ import polars as pl
 from rag_assets.errors import NotPublished, PublicationConflict
 from rag_assets.index.candidate import Spec
 from rag_assets.index.table import FOLDER, open_table, read_tags, translated
-from rag_assets.store.content import parquet_bytes, read_json, read_parquet
+from rag_assets.store.files import parquet_bytes, read_json, read_parquet
 from rag_assets.store.objects import ObjectStore
 
 if TYPE_CHECKING:

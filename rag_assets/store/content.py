@@ -5,58 +5,66 @@ whole or not at all) → ``get``. Shards are never changed, so a crash loses at 
 in flight, and a key that is there is never computed again.
 
 Rows stay in the order in which they were written: what was processed together is read
-together. Lookup by key goes through an index of (key → shard), split into buckets by key
-prefix. The index is derived: shards that it does not cover are read directly, entries of
-shards that are gone are ignored, and losing it costs one scan of the key columns.
+together. Lookup by key goes through an index (``key_index``): shards that it does not cover
+are read directly, entries of shards that are gone are ignored, and losing it costs one scan of
+the key columns.
 
 ::
 
     content/<stage>/<fingerprint>/about.json          what the fingerprint stands for
     content/<stage>/<fingerprint>/shards/<id>.parquet
-    content/<stage>/<fingerprint>/index/<id>.parquet  buckets, named in index.json
-    content/<stage>/<fingerprint>/index.json
+    content/<stage>/<fingerprint>/index…              see ``key_index``
 """
 
 from __future__ import annotations
 
-import io
 import json
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from rag_assets.errors import StoreUnavailable, redacted
 from rag_assets.store.digest import digest
+from rag_assets.store.files import ObjectDamaged, parquet_bytes, read_parquet
+from rag_assets.store.key_index import ENTRIES, KEY, KeyIndex
 from rag_assets.store.objects import ObjectNotFound, ObjectStore
 
-KEY = "key"
-INDEX_BUCKETS = 64
 UNINDEXED_SHARDS = 64  # shards beyond the index before it is rewritten
 SMALL_SHARDS = 32  # small shards before they are merged
 SMALL_ROWS = 512  # a shard with fewer rows is small
 MERGED_ROWS = 4096  # rows of a merged shard, at most
 CACHED_SHARDS = 2
-CACHED_BUCKETS = 64  # all of them: keys are hashes, so that any batch touches every bucket
 ATTEMPTS = 10  # looks at a store whose shards another process keeps merging
+READERS = 8  # concurrent reads: an object store answers in tens of milliseconds
 
 
-class ObjectDamaged(StoreUnavailable):
-    """An object is there, but it is not what was written. The message says what helps."""
+@dataclass
+class _Present:
+    """What an instance knows of the shards that are there.
 
-    retryable = False
+    Attributes:
+        keys: shards beyond the index, and their keys.
+        index: the index.
+        indexed: shards that the index covers and that are there.
+        entries: (key, shard) of the shards beyond the index, once they were asked for.
+    """
 
+    keys: dict[str, pl.Series]
+    index: KeyIndex
+    indexed: set[str]
+    entries: pl.DataFrame | None = None
 
-READERS = 8
-
-
-def parquet_bytes(frame: pl.DataFrame) -> bytes:
-    """A frame as Parquet, for one atomic put."""
-    buffer = io.BytesIO()
-    frame.write_parquet(buffer, compression="zstd", compression_level=1)
-    return buffer.getvalue()
+    def recent(self) -> pl.DataFrame:
+        if self.entries is None:
+            frames = [
+                keys.alias(KEY).to_frame().with_columns(shard=pl.lit(shard))
+                for shard, keys in self.keys.items()
+            ]
+            self.entries = pl.concat([pl.DataFrame(schema=ENTRIES), *frames])
+        return self.entries
 
 
 class ContentStore:
@@ -77,11 +85,7 @@ class ContentStore:
         self._root = f"content/{stage}/{fingerprint}"
         self.schema = schema
         self._about = about
-        self._keys: dict[str, pl.Series] | None = None  # shards beyond the index: their keys
-        self._recent: pl.DataFrame | None = None  # the same as one frame (key, shard)
-        self._indexed: list[str] = []
-        self._buckets: list[str] = []
-        self._bucket_cache: OrderedDict[str, pl.DataFrame] = OrderedDict()
+        self._loaded: _Present | None = None
         self._shard_cache: OrderedDict[tuple[str, tuple[str, ...]], pl.DataFrame] = OrderedDict()
 
     def missing(self, keys: pl.Series) -> pl.Series:
@@ -91,16 +95,15 @@ class ContentStore:
 
     def commit(self, rows: pl.DataFrame) -> int:
         """Write rows as one shard. The same rows written twice are one shard. Returns its bytes."""
-        self._load()
-        assert self._keys is not None
-        if not self._keys and not self._indexed:
+        present = self._load()
+        if not present.keys and not present.indexed:
             self._objects.put(f"{self._root}/about.json", json.dumps(self._about, indent=2).encode())
         rows = rows.select(self.schema.names()).cast(self.schema)
         data = parquet_bytes(rows)
         shard = _shard_of(rows)
         self._objects.put(self._shard_path(shard), data)
-        self._keys[shard] = rows[KEY]
-        self._recent = None
+        present.keys[shard] = rows[KEY]
+        present.entries = None
         return len(data)
 
     def get(self, keys: pl.Series, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
@@ -179,13 +182,13 @@ class ContentStore:
         return frame
 
     def _maintain(self, *, with_index: bool) -> None:
-        self._load(with_index=with_index)
-        assert self._keys is not None
-        small = [shard for shard, keys in self._keys.items() if keys.len() < SMALL_ROWS]
+        present = self._load(with_index=with_index)
+        small = [shard for shard, keys in present.keys.items() if keys.len() < SMALL_ROWS]
         if len(small) >= SMALL_SHARDS:
             self._merge(small)
-        if len(self._keys) >= UNINDEXED_SHARDS:
-            self._reindex()
+        if len(present.keys) >= UNINDEXED_SHARDS:
+            present.index.rewrite(present.indexed, present.recent())
+            self._forget()
 
     def _merge(self, shards: list[str]) -> None:
         parts: dict[str, pl.DataFrame] = {}
@@ -206,54 +209,43 @@ class ContentStore:
             flush()
 
     def _delete(self, shards: list[str]) -> None:
-        assert self._keys is not None
+        present = self._load()
         self._objects.delete(self._shard_path(shard) for shard in shards)
         for shard in shards:
-            self._keys.pop(shard, None)
-            if shard in self._indexed:
-                self._indexed = [other for other in self._indexed if other != shard]
-        self._recent = None
+            present.keys.pop(shard, None)
+            present.indexed.discard(shard)
+        present.entries = None
         self._shard_cache.clear()
 
-    # -- index --------------------------------------------------------------------------
+    # -- keys ---------------------------------------------------------------------------
 
     def _forget(self) -> None:
-        self._keys = None
-        self._recent = None
-        self._bucket_cache.clear()
+        self._loaded = None
         self._shard_cache.clear()
 
-    def _load(self, *, with_index: bool = True) -> None:
-        for attempt in range(ATTEMPTS):
-            if self._keys is not None:
-                return
-            present = {
+    def _load(self, *, with_index: bool = True) -> _Present:
+        attempt = 1
+        while self._loaded is None:
+            shards = {
                 info.path.rsplit("/", 1)[1].removesuffix(".parquet")
                 for info in self._objects.list(f"{self._root}/shards")
             }
-            index = self._read_index() if with_index else {}
-            covered = set(index.get("shards", []))
-            self._buckets = index.get("buckets", [])
-            self._indexed = sorted(covered & present)
+            index = KeyIndex(self._objects, self._root, ignored=not with_index)
+            indexed = shards & index.shards
             try:
-                self._keys = self._read_keys(sorted(present - covered))
+                self._loaded = _Present(self._read_keys(sorted(shards - indexed)), index, indexed)
             except ObjectNotFound:  # merged into another shard since it was listed
-                if attempt == ATTEMPTS - 1:
+                if attempt == ATTEMPTS:
                     raise
+                attempt += 1
+        return self._loaded
 
     def _read_keys(self, shards: list[str]) -> dict[str, pl.Series]:
-        with ThreadPoolExecutor(READERS) as pool:  # an object store answers in tens of milliseconds
+        with ThreadPoolExecutor(READERS) as pool:
             frames = pool.map(
                 lambda shard: read_parquet(self._objects, self._shard_path(shard), (KEY,)), shards
             )
             return {shard: frame[KEY] for shard, frame in zip(shards, frames, strict=True)}
-
-    def _read_index(self) -> dict[str, list[str]]:
-        try:
-            found: dict[str, list[str]] = json.loads(self._objects.find(f"{self._root}/index.json") or b"{}")
-        except ValueError:
-            return {}  # damaged is as good as lost
-        return found
 
     def _locate(self, wanted: pl.DataFrame) -> pl.DataFrame:
         """(key, shard) of the wanted keys that are present; a key that was written twice has two rows."""
@@ -269,111 +261,13 @@ class ContentStore:
             return self._look_up(wanted)
 
     def _look_up(self, wanted: pl.DataFrame) -> pl.DataFrame:
-        self._load()
-        assert self._keys is not None
-        if self._recent is None:
-            empty = pl.DataFrame(schema={KEY: pl.String, "shard": pl.String})
-            self._recent = pl.concat([empty, *self._entries()])
-        found = [wanted.join(self._recent, on=KEY, how="inner")]
-        if self._indexed:
-            alive = pl.DataFrame({"shard": self._indexed})
-            for (bucket,), part in wanted.group_by(_bucket_of(pl.col(KEY))):
-                hit = self._bucket(int(bucket)).join(part, on=KEY, how="semi")
-                found.append(hit.join(alive, on="shard", how="semi"))
+        present = self._load()
+        found = [wanted.join(present.recent(), on=KEY, how="inner")]
+        if present.indexed:
+            alive = pl.DataFrame({"shard": sorted(present.indexed)})
+            found.append(present.index.look_up(wanted).join(alive, on="shard", how="semi"))
         return pl.concat(found)
-
-    def _entries(self) -> list[pl.DataFrame]:
-        """(key, shard) of the shards beyond the index."""
-        assert self._keys is not None
-        return [
-            keys.alias(KEY).to_frame().with_columns(shard=pl.lit(shard)) for shard, keys in self._keys.items()
-        ]
-
-    def _bucket(self, bucket: int) -> pl.DataFrame:
-        name = self._buckets[bucket]
-        if name not in self._bucket_cache:
-            self._bucket_cache[name] = read_parquet(
-                self._objects, f"{self._root}/index/{name}.parquet", (KEY, "shard")
-            )
-            if len(self._bucket_cache) > CACHED_BUCKETS:
-                self._bucket_cache.popitem(last=False)
-        return self._bucket_cache[name]
-
-    def _reindex(self) -> None:
-        """Write a new index over all shards. Its buckets have new names, so readers of the old one go on."""
-        assert self._keys is not None
-        alive = pl.DataFrame({"shard": self._indexed}, schema={"shard": pl.String})
-        recent = pl.concat(self._entries()).with_columns(bucket=_bucket_of(pl.col(KEY)))
-        old, names = self._buckets, []
-        for bucket in range(INDEX_BUCKETS):
-            entries = recent.filter(pl.col("bucket") == bucket).drop("bucket")
-            if old:
-                entries = pl.concat([self._bucket(bucket).join(alive, on="shard", how="semi"), entries])
-            entries = entries.unique().sort(KEY, "shard")
-            name = f"{bucket:02d}-{digest(*entries[KEY], *entries['shard'])}"
-            self._objects.put(f"{self._root}/index/{name}.parquet", parquet_bytes(entries))
-            names.append(name)
-        shards = sorted([*self._indexed, *self._keys])
-        self._objects.put(
-            f"{self._root}/index.json", json.dumps({"shards": shards, "buckets": names}).encode()
-        )
-        self._objects.delete(f"{self._root}/index/{name}.parquet" for name in old if name not in names)
-        self._forget()
-
-
-def read_parquet(objects: ObjectStore, path: str, columns: Sequence[str]) -> pl.DataFrame:
-    """Some columns of a stored Parquet file. The seam to Polars' reader.
-
-    Raises:
-        ObjectNotFound: there is none.
-        ObjectDamaged: it is not whole.
-        StoreUnavailable: the store did not answer.
-    """
-    uri = objects.uri(path)
-    try:
-        return (
-            pl.scan_parquet(uri, storage_options=objects.storage_options or None, glob=False)
-            .select(columns)
-            .collect()
-        )
-    except FileNotFoundError as error:
-        raise ObjectNotFound(f"{uri}: no such object") from error
-    except OSError as error:
-        raise StoreUnavailable(f"could not read {uri}: {redacted(str(error).splitlines()[0])}") from error
-    except pl.exceptions.ComputeError as error:
-        raise _damaged(objects, path, str(error).splitlines()[0]) from error
-
-
-def read_json(objects: ObjectStore, path: str) -> dict[str, Any]:
-    """A stored JSON record.
-
-    Raises:
-        ObjectNotFound: there is none.
-        ObjectDamaged: it is no JSON object.
-    """
-    try:
-        found = json.loads(objects.get(path))
-    except ValueError as error:
-        raise _damaged(objects, path, str(error)) from error
-    if not isinstance(found, dict):
-        raise _damaged(objects, path, "not a record")
-    return found
-
-
-def _damaged(objects: ObjectStore, path: str, found: str) -> ObjectDamaged:
-    advice = "delete it to have it made anew"
-    if path.startswith("corpora/"):  # the only record of what was: others point to it by number
-        name = path.split("/")[1]
-        advice = (
-            f"put it back from a backup, or delete corpora/{name}/ and index/{name}.lance/ together and run: "
-            "all is built anew without embedding, and the history starts anew"
-        )
-    return ObjectDamaged(f"{objects.uri(path)} is damaged: {found}; {advice}")
 
 
 def _shard_of(rows: pl.DataFrame) -> str:
     return digest(*rows[KEY])
-
-
-def _bucket_of(key: pl.Expr) -> pl.Expr:
-    return key.str.slice(0, 2).str.to_integer(base=16, dtype=pl.Int64) % INDEX_BUCKETS

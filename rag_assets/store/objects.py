@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import (
@@ -63,8 +64,18 @@ class ObjectInfo:
 
 
 def s3_options(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Connection options that obstore, Polars and LanceDB need beyond the AWS_… environment."""
+    """Connection options that obstore, Polars and LanceDB need beyond the AWS_… environment.
+
+    Raises:
+        ConfigurationError: the endpoint holds a user name or password. No S3 server reads them there,
+            and the libraries would write them into their error messages.
+    """
     endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or ""
+    if "@" in urlsplit(endpoint).netloc:
+        raise ConfigurationError(
+            f"AWS_ENDPOINT_URL {redacted(endpoint)!r} holds a user name or password: give the keys in "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY and the URL without them"
+        )
     options = {"aws_region": environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"}
     if endpoint:
         options["aws_endpoint_url"] = endpoint

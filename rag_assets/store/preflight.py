@@ -20,7 +20,7 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
-from rag_assets.errors import UnsafeStore, redacted
+from rag_assets.errors import UnsafeStore
 from rag_assets.store.objects import ObjectStore, s3_options
 
 MARKER = "preflight.json"
@@ -112,7 +112,7 @@ def _place(objects: ObjectStore) -> str:
     """What was checked: the URL, and for S3 the endpoint that it goes to."""
     if objects.is_local:
         return objects.url
-    return f"{objects.url} at {redacted(s3_options().get('aws_endpoint_url', 'AWS'))}"
+    return f"{objects.url} at {s3_options().get('aws_endpoint_url', 'AWS')}"
 
 
 def _told(won: bool) -> str:

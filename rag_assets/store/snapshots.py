@@ -20,8 +20,8 @@ import polars as pl
 from blake3 import blake3
 
 from rag_assets.errors import SnapshotConflict
-from rag_assets.store.content import parquet_bytes, read_json, read_parquet
 from rag_assets.store.digest import digest
+from rag_assets.store.files import parquet_bytes, read_json, read_parquet
 from rag_assets.store.objects import ObjectStore
 
 ROWS_PER_BUCKET = 1024

@@ -9,7 +9,7 @@ import pytest
 
 from rag_assets.errors import DataError
 from rag_assets.index.schema import read_metadata
-from rag_assets.index.table import IndexUnavailable, open_table, read_tags
+from rag_assets.index.table import IndexUnavailable, open_table
 from rag_assets.store.objects import ObjectStore
 from rag_assets_tests.index.conftest import DOCUMENTS
 from rag_assets_tests.workspace import Workspace, document
@@ -137,15 +137,3 @@ def test_a_number_too_large_for_its_column_is_null_and_stops_nothing(tmp_path: P
     table = open_table(workspace.objects, workspace.name)
     assert table is not None
     assert table.to_lance().to_table(columns=["year", "n"]).to_pylist() == [{"year": None, "n": None}]
-
-
-def test_an_error_of_the_table_shows_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://user:SECRETPW@127.0.0.1:9")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
-    monkeypatch.setenv("OBJECT_STORE_CLIENT_MAX_RETRIES", "0")
-    objects = ObjectStore.open("s3://bucket/x")
-    for read in (read_tags, open_table):
-        with pytest.raises(IndexUnavailable) as caught:
-            read(objects, "handbook")
-        assert "SECRETPW" not in str(caught.value)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from rag_assets.store import content
+from rag_assets.store import content, key_index
 from rag_assets.store.content import ContentStore
 from rag_assets.store.digest import digest
 from rag_assets.store.objects import ObjectStore
@@ -64,7 +64,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def lower(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"UNINDEXED_SHARDS": 3, "SMALL_SHARDS": 3, "SMALL_ROWS": 4, "MERGED_ROWS": 8}.items():
         monkeypatch.setattr(content, name, value)
-    monkeypatch.setattr(content, "INDEX_BUCKETS", 4)
+    monkeypatch.setattr(key_index, "BUCKETS", 4)
 
 
 def test_an_empty_store_lacks_every_key_once_and_in_order(store_url: str) -> None:

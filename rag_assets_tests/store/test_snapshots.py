@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rag_assets.errors import SnapshotConflict
 from rag_assets.store import snapshots as module
-from rag_assets.store.content import ObjectDamaged
+from rag_assets.store.files import ObjectDamaged
 from rag_assets.store.objects import ObjectNotFound, ObjectStore
 from rag_assets.store.snapshots import EMPTY, SCHEMA, VISIBLE, Snapshot, SnapshotStore
 

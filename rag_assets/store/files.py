@@ -1,0 +1,76 @@
+"""Parquet and JSON objects of the store: read whole or named as damaged, with what helps."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from rag_assets.errors import StoreUnavailable, redacted
+from rag_assets.store.objects import ObjectNotFound, ObjectStore
+
+
+class ObjectDamaged(StoreUnavailable):
+    """An object is there, but it is not what was written. The message says what helps."""
+
+    retryable = False
+
+
+def parquet_bytes(frame: pl.DataFrame) -> bytes:
+    """A frame as Parquet, for one atomic put."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd", compression_level=1)
+    return buffer.getvalue()
+
+
+def read_parquet(objects: ObjectStore, path: str, columns: Sequence[str]) -> pl.DataFrame:
+    """Some columns of a stored Parquet file. The seam to Polars' reader.
+
+    Raises:
+        ObjectNotFound: there is none.
+        ObjectDamaged: it is not whole.
+        StoreUnavailable: the store did not answer.
+    """
+    uri = objects.uri(path)
+    try:
+        return (
+            pl.scan_parquet(uri, storage_options=objects.storage_options or None, glob=False)
+            .select(columns)
+            .collect()
+        )
+    except FileNotFoundError as error:
+        raise ObjectNotFound(f"{uri}: no such object") from error
+    except OSError as error:
+        raise StoreUnavailable(f"could not read {uri}: {redacted(str(error).splitlines()[0])}") from error
+    except pl.exceptions.ComputeError as error:
+        raise _damaged(objects, path, str(error).splitlines()[0]) from error
+
+
+def read_json(objects: ObjectStore, path: str) -> dict[str, Any]:
+    """A stored JSON record.
+
+    Raises:
+        ObjectNotFound: there is none.
+        ObjectDamaged: it is no JSON object.
+    """
+    try:
+        found = json.loads(objects.get(path))
+    except ValueError as error:
+        raise _damaged(objects, path, str(error)) from error
+    if not isinstance(found, dict):
+        raise _damaged(objects, path, "not a record")
+    return found
+
+
+def _damaged(objects: ObjectStore, path: str, found: str) -> ObjectDamaged:
+    advice = "delete it to have it made anew"
+    if path.startswith("corpora/"):  # the only record of what was: others point to it by number
+        name = path.split("/")[1]
+        advice = (
+            f"put it back from a backup, or delete corpora/{name}/ and index/{name}.lance/ together and run: "
+            "all is built anew without embedding, and the history starts anew"
+        )
+    return ObjectDamaged(f"{objects.uri(path)} is damaged: {found}; {advice}")
