@@ -20,7 +20,7 @@ from benchmarks.table import Benchmark, Column, Row, Setting, Table
 from benchmarks.texts import clone_cpp_docs, copy_some
 from rag_assets.embedding.precision import resolve
 
-FOLDER = "docs/build"  # 643 files, 5,500 chunks
+FOLDERS = ("docs/build", "docs/build-insights", "docs/overview")  # more than 5,000 chunks
 QUICK_FILES = 6
 
 
@@ -28,7 +28,10 @@ def documents(setting: Setting) -> Path:
     """The documents of this benchmark."""
     clone = clone_cpp_docs(setting.data, setting.scratch / "cpp-docs")
     count = QUICK_FILES if setting.quick else 10_000
-    return copy_some(clone / FOLDER, setting.scratch / "documents", count)
+    target = setting.scratch / "documents"
+    for name in FOLDERS:
+        copy_some(clone / name, target / name, count)
+    return target
 
 
 def embedded_texts(project: Project) -> list[str]:
@@ -113,7 +116,7 @@ BENCHMARK = Benchmark(
     name="cold",
     title="Cold ingest against the bare model",
     text=(
-        "The first run over a folder of real documentation (cpp-docs, `docs/build`) with the default model, from raw "
+        "The first run over a folder of real documentation (cpp-docs, `docs/build` and two more folders) with the default model, from raw "
         "files to a published index, through the command line. *Bare* is one "
         "`SentenceTransformer.encode(texts, normalize_embeddings=True)` of exactly the same texts with the same "
         "precision, in a process of its own: no reading, no parsing, no chunking, nothing kept. The goal is a ratio "
