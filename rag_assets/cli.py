@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rag_assets.allocator import limit_arenas
+from rag_assets.allocator import return_memory
 from rag_assets.corpus import Corpus, json_schema, load_corpora, load_corpus
 from rag_assets.errors import ConfigurationError, GateRefused, GoldSetError, RagAssetsError
 from rag_assets.settings import Settings
@@ -204,7 +204,7 @@ def schema() -> None:
 
 def main() -> None:
     """Entry point of ``rag-assets``."""
-    limit_arenas()
+    return_memory()
     # Telemetry is off unless a user turned it on.
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "yes")
     app()

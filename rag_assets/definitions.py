@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dagster as dg
 
-from rag_assets.allocator import limit_arenas
+from rag_assets.allocator import return_memory
 from rag_assets.corpus import load_corpora
 from rag_assets.orchestration.build import build_definitions
 from rag_assets.settings import Settings
 
-limit_arenas()
+return_memory()
 defs: dg.Definitions = build_definitions(load_corpora(Settings().corpora))

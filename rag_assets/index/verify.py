@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from lancedb.table import LanceTable
 
-BATCH = 2048  # rows looked at together
-BUFFER_BYTES = 32_000_000  # what Lance reads ahead, at most
+BATCH = 1024  # rows looked at together
+BUFFER_BYTES = 8_000_000  # what Lance reads ahead, at most
 ID = ("id_high", "id_low")
 
 
@@ -44,7 +44,7 @@ def verify_all(table: LanceTable, demanded: Iterable[pl.DataFrame]) -> int:
         for batch in table.to_lance().to_batches(
             columns=columns,
             batch_size=BATCH,
-            batch_readahead=2,
+            batch_readahead=1,
             fragment_readahead=1,
             io_buffer_size=BUFFER_BYTES,
         ):
