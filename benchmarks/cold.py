@@ -116,7 +116,7 @@ BENCHMARK = Benchmark(
     name="cold",
     title="Cold ingest against the bare model",
     text=(
-        "The first run over a folder of real documentation (cpp-docs, `docs/build` and two more folders) with the default model, from raw "
+        "The first run over folders of real documentation (cpp-docs, `docs/build` and two more) with the default model, from raw "
         "files to a published index, through the command line. *Bare* is one "
         "`SentenceTransformer.encode(texts, normalize_embeddings=True)` of exactly the same texts with the same "
         "precision, in a process of its own: no reading, no parsing, no chunking, nothing kept. The goal is a ratio "
