@@ -116,8 +116,8 @@ BENCHMARK = Benchmark(
     name="cold",
     title="Cold ingest against the bare model",
     text=(
-        "The first run over folders of real documentation (cpp-docs, `docs/build` and two more) with the default model, from raw "
-        "files to a published index, through the command line. *Bare* is one "
+        "The first run over folders of real documentation (cpp-docs, `docs/build` and two more) with the default "
+        "model, from raw files to a published index, through the command line. *Bare* is one "
         "`SentenceTransformer.encode(texts, normalize_embeddings=True)` of exactly the same texts with the same "
         "precision, in a process of its own: no reading, no parsing, no chunking, nothing kept. The goal is a ratio "
         "of 1.05 at 5,000 chunks or more."
