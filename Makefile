@@ -77,11 +77,11 @@ $(RUNTIME): pyproject.toml constraints.txt
 	@touch $@
 
 $(DEV): pyproject.toml constraints.txt
-	$(call install,.[dev])
+	$(call install,.[dev,quality])
 	@touch $@ $(RUNTIME)
 
 $(BENCH): pyproject.toml constraints.txt
-	$(call install,.[dev,bench])
+	$(call install,.[dev,quality,bench])
 	@touch $@ $(DEV) $(RUNTIME)
 
 # $(call install,REQUIREMENT): the virtual environment, the packages, their bytecode. Compiling after

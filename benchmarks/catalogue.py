@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from benchmarks import chunking, cold, competitors, formats, incremental, retrieval, scale
+from benchmarks import chunking, cold, competitors, formats, incremental, judges, retrieval, scale
 from benchmarks.table import Benchmark, Column, Row, Setting, Table
 from benchmarks.texts import clone_cpp_docs
 
@@ -79,6 +79,7 @@ BENCHMARKS = {
         scale.BENCHMARK,
         competitors.BENCHMARK,
         retrieval.BENCHMARK,
+        judges.BENCHMARK,
         CHUNKING,
         FORMATS,
     )

@@ -25,10 +25,14 @@ from rich.progress import (
 from rich.table import Table
 
 from rag_assets.corpus import Corpus
+from rag_assets.evaluation.diagnosis import ADVICE, summarize_diagnoses
+from rag_assets.evaluation.metrics import title_of
+from rag_assets.gold.check import STALE, Finding
 from rag_assets.pipeline.progress import Progress as Listener
 from rag_assets.pipeline.progress import silent
 
 if TYPE_CHECKING:
+    from rag_assets.evaluation.report import Report
     from rag_assets.index.hit import Hit
     from rag_assets.orchestration.run import RunOutcome
     from rag_assets.pipeline.plan import Plan
@@ -154,6 +158,37 @@ def show_hits(hits: Sequence[Hit]) -> None:
         out.print(head + (f"  [cyan]{escape(path)}[/]" if path else ""), highlight=False)
         out.print(escape(hit.text.strip()), highlight=False)
         out.print()
+
+
+def show_evaluation(report: Report, page: str) -> None:
+    """Headline metrics of a candidate against what is published, what to fix, and the verdict."""
+    table = Table("metric", "candidate", "published", "difference (95 %)", "questions", box=None)
+    for row in report.metrics:
+        if row.tag is None and row.mode == "hybrid":
+            found = report.difference(row.metric)
+            table.add_row(
+                title_of(row.metric),
+                f"{row.value:.3f}",
+                "–" if found is None else f"{found.published:.3f}",
+                "–" if found is None else f"{found.difference:+.3f} ({found.low:+.3f} … {found.high:+.3f})",
+                str(row.n),
+            )
+    out.print(table)
+    faults = summarize_diagnoses(report.diagnoses)
+    if faults:
+        stage, count = faults[0]
+        say(f"fix first: {stage} ({count} of {len(report.diagnoses)} failing questions): {ADVICE[stage]}")
+    say(f"gate: {'passed' if report.verdict.passed else 'refused'}")
+    say(f"report: {page}")
+
+
+def show_findings(findings: Sequence[Finding]) -> None:
+    """What is wrong with a gold set, question by question."""
+    table = Table("question", "finding", "detail", box=None)
+    for finding in findings:
+        colour = "red" if finding.kind in STALE else "yellow"
+        table.add_row(escape(finding.question_id), f"[{colour}]{finding.kind}[/]", escape(finding.detail))
+    out.print(table)
 
 
 def show_history(entries: Sequence[Mapping[str, Any]], retained: set[int]) -> None:

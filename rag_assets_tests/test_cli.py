@@ -144,7 +144,7 @@ def test_a_missing_model_exits_with_2_before_and_during_a_run(tmp_path: Path) ->
 def test_a_run_that_fails_at_once_still_has_every_field(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rag_assets.orchestration.assets.RETRY", None)
+    monkeypatch.setattr("rag_assets.orchestration.declare.RETRY", None)
     terminal = fresh(tmp_path)
     for path in terminal.workspace.documents.iterdir():
         path.unlink()

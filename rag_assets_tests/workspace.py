@@ -57,6 +57,9 @@ def run_stages(pipeline: Pipeline) -> None:
     pipeline.chunks()
     pipeline.embeddings()
     pipeline.candidate()
+    if pipeline.models is not None:
+        pipeline.answers()
+        pipeline.judgements()
     pipeline.evaluate()
     pipeline.publish(reason="test", by="tests")
 

@@ -7,21 +7,29 @@ line, field, what was found and what is allowed.
 
 from __future__ import annotations
 
+from rag_assets.corpus.evaluation import (
+    ANSWER_METRICS,
+    Answers,
+    Endpoint,
+    Evaluation,
+    Extractive,
+    Gate,
+    LocalJudge,
+    Metric,
+    Mode,
+    Prices,
+    Rule,
+)
 from rag_assets.corpus.file import load_corpora, load_corpus
 from rag_assets.corpus.models import (
     Chunking,
     Corpus,
     Embedder,
-    Evaluation,
     FilterType,
     FolderSource,
-    Gate,
     Index,
-    Metric,
-    Mode,
     Parsing,
     Publication,
-    Rule,
     S3Source,
     Source,
     TextIndex,
@@ -29,21 +37,29 @@ from rag_assets.corpus.models import (
     json_schema,
 )
 from rag_assets.corpus.overrides import OVERRIDE_PREFIX
+from rag_assets.corpus.quality import Quality
 
 __all__ = [
+    "ANSWER_METRICS",
     "OVERRIDE_PREFIX",
+    "Answers",
     "Chunking",
     "Corpus",
     "Embedder",
+    "Endpoint",
     "Evaluation",
+    "Extractive",
     "FilterType",
     "FolderSource",
     "Gate",
     "Index",
+    "LocalJudge",
     "Metric",
     "Mode",
     "Parsing",
+    "Prices",
     "Publication",
+    "Quality",
     "Rule",
     "S3Source",
     "Source",

@@ -11,23 +11,31 @@ from typing import Annotated, Any, Literal
 import pathspec
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     PrivateAttr,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
+
+from rag_assets.corpus.base import Group
+from rag_assets.corpus.evaluation import (
+    ANSWER_METRICS,
+    METRIC_IN_WORDS,
+    METRIC_PATTERN,
+    URL_PATTERN,
+    Evaluation,
+    Gate,
+)
+from rag_assets.corpus.quality import Quality
 
 NAME_PATTERN = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$"
 COLUMN_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
-METRIC_PATTERN = r"^((recall|ndcg|success)@[1-9][0-9]?|mrr)$"
 S3_URL_PATTERN = r"^s3://[A-Za-z0-9][A-Za-z0-9._-]+(/[^?#]*)?$"
 PATTERNS_IN_WORDS = {
     NAME_PATTERN: "lower-case letters, digits and single underscores between them, a letter first",
     COLUMN_PATTERN: "up to 63 lower-case letters, digits and underscores, a letter first",
-    METRIC_PATTERN: "recall@k, ndcg@k or success@k with k from 1 to 99, or mrr",
+    METRIC_PATTERN: METRIC_IN_WORDS,
+    URL_PATTERN: "http://host/v1 or https://host/v1, without user name and password",
     S3_URL_PATTERN: "s3://bucket or s3://bucket/prefix, without '?' and '#'",
 }
 
@@ -38,9 +46,6 @@ RESERVED_COLUMNS = frozenset(
     ]
 )
 """Columns that every published table has (``index.schema``)."""
-
-Mode = Literal["vector", "text", "hybrid"]
-Metric = Annotated[str, Field(pattern=METRIC_PATTERN, examples=["recall@5", "ndcg@10", "mrr"])]
 
 
 def _is_glob(pattern: str) -> str:
@@ -56,11 +61,7 @@ def _is_glob(pattern: str) -> str:
 Glob = Annotated[str, AfterValidator(_is_glob)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class _Selection(_Model):
+class _Selection(Group):
     include: tuple[Glob, ...] = Field(
         default=("**/*",),
         min_length=1,
@@ -96,7 +97,7 @@ class S3Source(_Selection):
 Source = Annotated[FolderSource | S3Source, Field(discriminator="type")]
 
 
-class Parsing(_Model):
+class Parsing(Group):
     """Bytes to text, in worker processes with limits."""
 
     timeout_seconds: float = Field(
@@ -114,7 +115,7 @@ class Parsing(_Model):
     )
 
 
-class Chunking(_Model):
+class Chunking(Group):
     """Text to chunks."""
 
     max_tokens: int | None = Field(
@@ -132,7 +133,7 @@ class Chunking(_Model):
     )
 
 
-class Embedder(_Model):
+class Embedder(Group):
     """Chunks to vectors."""
 
     type: Literal["sentence-transformers", "static"] = Field(
@@ -164,7 +165,7 @@ class Embedder(_Model):
     )
 
 
-class VectorIndex(_Model):
+class VectorIndex(Group):
     """Approximate nearest neighbours."""
 
     type: Literal["auto", "none", "ivf_sq"] = Field(
@@ -188,7 +189,7 @@ Language = Literal[
 """Languages that LanceDB has stemmers and stop words for."""
 
 
-class TextIndex(_Model):
+class TextIndex(Group):
     """Full-text search (BM25)."""
 
     language: Language = Field(default="English", description="Language for stemming and stop words.")
@@ -203,7 +204,7 @@ class TextIndex(_Model):
 FilterType = Literal["string", "integer", "number", "boolean", "strings"]
 
 
-class Index(_Model):
+class Index(Group):
     """The LanceDB table."""
 
     distance: Literal["cosine", "dot", "l2"] = Field(
@@ -227,54 +228,7 @@ class Index(_Model):
         return filters
 
 
-class Evaluation(_Model):
-    """How candidates are measured."""
-
-    gold: Path | None = Field(
-        default=None,
-        description="Gold set (JSON Lines), relative to the corpus file. Unset: no questions are asked.",
-    )
-    bootstrap_samples: int = Field(
-        default=1000, ge=100, le=100_000, description="Resamples behind each confidence interval."
-    )
-    worst_questions: int = Field(default=10, ge=0, description="Questions that the report shows in detail.")
-
-
-class Rule(_Model):
-    """One condition of the gate: an absolute floor, a largest drop, or both."""
-
-    metric: Metric = Field(description="recall@k, ndcg@k, success@k or mrr.")
-    mode: Mode = Field(default="hybrid", description="Search mode in which the metric is taken.")
-    tag: str | None = Field(default=None, description="Only questions with this tag.")
-    min: float | None = Field(default=None, ge=0, le=1, description="The metric must reach this value.")
-    max_drop: float | None = Field(
-        default=None,
-        ge=0,
-        le=1,
-        description="The metric may lie below the published version's by this much, at most.",
-    )
-
-    @model_validator(mode="after")
-    def _has_a_limit(self) -> Rule:
-        if self.min is None and self.max_drop is None:
-            raise ValueError("a rule needs 'min', 'max_drop' or both")
-        return self
-
-
-class Gate(_Model):
-    """What a candidate must fulfil to be published."""
-
-    rules: tuple[Rule, ...] = Field(default=(), description="All must hold.")
-    max_removed_share: float = Field(
-        default=0.5,
-        ge=0,
-        le=1,
-        description="Largest share of the published documents that one publication may remove. Guards against a "
-        "source that is suddenly empty, such as a folder that is not mounted.",
-    )
-
-
-class Publication(_Model):
+class Publication(Group):
     """What is kept."""
 
     keep: int = Field(
@@ -282,7 +236,7 @@ class Publication(_Model):
     )
 
 
-class Corpus(_Model):
+class Corpus(Group):
     """One corpus: everything between its sources and its published index."""
 
     name: str = Field(
@@ -299,6 +253,9 @@ class Corpus(_Model):
     chunking: Chunking = Field(default=Chunking(), description="Text to chunks.")
     embedder: Embedder = Field(default=Embedder(), description="Chunks to vectors.")
     index: Index = Field(default=Index(), description="The LanceDB table and its indexes.")
+    quality: Quality | None = Field(
+        default=None, description="Hold each stage to a suite of expectations. Unset: nothing is judged."
+    )
     evaluation: Evaluation = Field(default=Evaluation(), description="How a candidate is measured.")
     gate: Gate = Field(default=Gate(), description="What a candidate must fulfil to be published.")
     publication: Publication = Field(default=Publication(), description="What is kept.")
@@ -319,6 +276,12 @@ class Corpus(_Model):
     def gold_path(self) -> Path | None:
         """Absolute path of the gold set, or None when the corpus has none."""
         return None if self.evaluation.gold is None else self.resolve(self.evaluation.gold)
+
+    @property
+    def suites_path(self) -> Path | None:
+        """Absolute path of the folder with the corpus's own suites, or None for the built-in ones."""
+        suites = self.quality.suites if self.quality else None
+        return None if suites is None else self.resolve(suites)
 
     @field_validator("owners")
     @classmethod
@@ -341,6 +304,12 @@ class Corpus(_Model):
         evaluation = info.data.get("evaluation")
         if gate.rules and evaluation is not None and evaluation.gold is None:
             raise ValueError("rules need evaluation.gold: without questions no rule can be checked")
+        if evaluation is not None and evaluation.answers is None:
+            named = [rule.metric for rule in gate.rules if rule.metric in ANSWER_METRICS]
+            if named:
+                raise ValueError(
+                    f"a rule on {named[0]} needs evaluation.answers: no question is answered without it"
+                )
         return gate
 
 

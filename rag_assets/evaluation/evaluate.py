@@ -12,10 +12,10 @@ from typing import Any, get_args
 import polars as pl
 
 from rag_assets.corpus import Mode
-from rag_assets.evaluation.gold import GoldSet, Question
 from rag_assets.evaluation.metrics import compute, parse_metric, with_defaults
 from rag_assets.evaluation.relevance import find_targets
 from rag_assets.evaluation.search import Hit, Search
+from rag_assets.gold import GoldSet, Question
 
 MODES: tuple[Mode, ...] = get_args(Mode)
 KEPT_HITS = 5
@@ -56,7 +56,7 @@ def evaluate(
     """Measure a search function.
 
     Args:
-        gold: the questions.
+        gold: the questions; those that no document answers are left out, since search has nothing to find.
         search: ranks chunks for many questions at once.
         metrics: metrics to compute beside the default ones, such as those that the gate names.
         depth: chunks to ask for per question; raised to the largest cut-off among the metrics.
@@ -69,8 +69,9 @@ def evaluate(
     names = with_defaults(metrics)
     depth = max([depth, *(k for _, k in map(parse_metric, names) if k is not None)])
     rows: list[dict[str, Any]] = []
-    for start in range(0, len(gold.questions), batch):
-        questions = gold.questions[start : start + batch]
+    asked = gold.answerable
+    for start in range(0, len(asked), batch):
+        questions = asked[start : start + batch]
         for mode in MODES:
             rows += _ask(questions, search, mode, depth)
     frame = pl.DataFrame(rows, schema=SCHEMA)

@@ -10,13 +10,19 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from rag_assets.corpus import Rule
+from rag_assets.corpus import ANSWER_METRICS, Rule
+from rag_assets.evaluation.answered import MODE as ANSWERS_MODE
+from rag_assets.evaluation.certainty import Certainty, certainty, questions_to_see
 from rag_assets.evaluation.metrics import compute, title_of
 from rag_assets.evaluation.summary import pair
 
+SAMPLES = 2000
+"""Resamples behind a rule's interval."""
 NAMED_QUESTIONS = 20
 """Questions that a refusal names, at most."""
 # A mean of floats may miss the bound it equals by rounding.
@@ -39,6 +45,11 @@ class RuleOutcome(BaseModel):
     """The published version's mean on the same questions; max_drop only."""
     margin: float | None
     """value - required: negative by how much the rule failed."""
+    low: float | None = None
+    """Of the difference to the published version, with ``high`` its 95 % interval; max_drop only."""
+    high: float | None = None
+    certainty: Certainty | None = None
+    """Whether the difference is more than chance; max_drop only."""
     n: int
     """Questions that were compared."""
     questions: tuple[str, ...]
@@ -62,6 +73,7 @@ def decide(
     candidate: pl.DataFrame,
     published: pl.DataFrame | None,
     problems: Sequence[str] = (),
+    max_unjudged_share: float = 0.0,
 ) -> Verdict:
     """Judge a candidate.
 
@@ -70,12 +82,17 @@ def decide(
         candidate: its evaluation, one row per question and mode.
         published: the published version's evaluation, or None when there is none to compare with.
         problems: what structural checks found wrong; any of them fails the candidate.
+        max_unjudged_share: share of questions without a judgement above which no rule on answers passes.
 
     Returns:
         One outcome for each ``min`` and each ``max_drop`` of the rules, in their order.
     """
     outcomes: list[RuleOutcome] = []
     for rule in rules:
+        undecidable = _unjudged(rule, candidate, max_unjudged_share)
+        if undecidable is not None:
+            outcomes.append(_undecided(rule, "min" if rule.min is not None else "max_drop", undecidable))
+            continue
         if rule.min is not None:
             outcomes.append(_floor(rule, rule.min, candidate))
         if rule.max_drop is not None:
@@ -133,17 +150,21 @@ def _drop(rule: Rule, allowed: float, candidate: pl.DataFrame, published: pl.Dat
         reason = f"{_title(rule)} is not a number in the published version's evaluation"
         return _undecided(rule, "max_drop", reason, n=len(both))
     required = baseline - allowed
-    passed = value >= required - _TOLERANCE
+    deltas = (both["value"] - both["value_published"]).to_numpy()
+    says, low, high = certainty(deltas, SAMPLES)
+    dropped = value < required - _TOLERANCE
+    passed = not dropped or (rule.noise == "pass" and says == "noise")
     worse = (
         both.with_columns(delta=pl.col("value") - pl.col("value_published"))
         .filter(pl.col("delta") < -_TOLERANCE)
         .sort("delta", "question_id")["question_id"]
     )
     reason = f"{_title(rule)} is {value:.3f}, published {baseline:.3f} on the same {len(both)} questions; "
-    if passed:
+    if not dropped:
         reason += f"a drop of {allowed:.3f} is allowed"
     else:
         reason += f"the drop exceeds the allowed {allowed:.3f} by {required - value:.3f}"
+    reason += _in_doubt(deltas, allowed, dropped, says, low, high)
     return RuleOutcome(
         rule=rule,
         condition="max_drop",
@@ -152,30 +173,78 @@ def _drop(rule: Rule, allowed: float, candidate: pl.DataFrame, published: pl.Dat
         required=required,
         baseline=baseline,
         margin=value - required,
+        low=low,
+        high=high,
+        certainty=says,
         n=len(both),
         questions=() if passed else tuple(worse.head(NAMED_QUESTIONS)),
         reason=reason,
     )
 
 
+def _in_doubt(
+    deltas: npt.NDArray[np.float64], allowed: float, dropped: bool, says: Certainty, low: float, high: float
+) -> str:
+    """What the gold set is too small to tell, as the end of a sentence; empty when there is no doubt."""
+    if dropped and says == "noise":
+        needed = questions_to_see(abs(float(deltas.mean())), deltas)
+        return (
+            f". It may be chance: the difference lies between {low:+.3f} and {high:+.3f}; about {needed} questions "
+            "would tell"
+        )
+    if dropped and says == "too few questions":
+        return f". {len(deltas)} questions are too few to tell a drop from chance"
+    if not dropped and allowed > 0 and low < -allowed and says != "better":
+        needed = questions_to_see(allowed, deltas)
+        return f". {len(deltas)} questions cannot rule out a larger one; about {needed} could"
+    return ""
+
+
 def _measured(rule: Rule, questions: pl.DataFrame) -> pl.DataFrame | str:
     """The rule's questions with its metric as ``value``, or why there are none."""
-    part = questions.filter(pl.col("mode") == rule.mode)
+    part = questions.filter(pl.col("mode") == _mode(rule))
     if rule.tag is not None:
         part = part.filter(pl.col("tags").list.contains(rule.tag))
     if part.is_empty():
         tagged = "" if rule.tag is None else f" with the tag {rule.tag!r}"
-        return f"there is no question{tagged} to measure {title_of(rule.metric)} of {rule.mode} search on"
+        return f"there is no question{tagged} to measure {_name(rule)} on"
     if rule.metric in part.columns:
         value = part[rule.metric]
-    elif "targets" in part.columns:
+    elif rule.metric not in ANSWER_METRICS and "targets" in part.columns:
         # An evaluation made before the rule was written: the ranks that it kept give any metric.
         value = compute(part["targets"].list.eval(pl.element().struct.field("rank")), [rule.metric])[
             rule.metric
         ]
     else:
-        return f"{title_of(rule.metric)} of {rule.mode} search was not measured"
-    return part.select("question_id", "question_key", "mode", value.alias("value"))
+        return f"{_name(rule)} was not measured"
+    found = part.select("question_id", "question_key", "mode", value.alias("value"))
+    # Null is where a metric does not apply: search for a question that no document answers, for one.
+    applies = found.filter(pl.col("value").is_not_null())
+    return applies if applies.height else f"there is no question on which {_name(rule)} can be measured"
+
+
+def _unjudged(rule: Rule, questions: pl.DataFrame, allowed: float) -> str | None:
+    """Why a rule on answers cannot be decided: too many questions have no answer or no judgement."""
+    if rule.metric not in ANSWER_METRICS or "unanswered" not in questions.columns:
+        return None
+    part = questions.filter(pl.col("mode") == _mode(rule))
+    reasons = part.select(pl.coalesce("unanswered", "unjudged")).to_series().drop_nulls()
+    if reasons.len() <= allowed * part.height:
+        return None
+    return (
+        f"{reasons.len()} of {part.height} questions are not judged ({reasons[0]}); "
+        f"evaluation.answers.max_unjudged_share allows {allowed:.0%}. Run again: only they are tried again"
+    )
+
+
+def _mode(rule: Rule) -> str:
+    return ANSWERS_MODE if rule.metric in ANSWER_METRICS else rule.mode
+
+
+def _name(rule: Rule) -> str:
+    if rule.metric in ANSWER_METRICS:
+        return title_of(rule.metric)
+    return f"{title_of(rule.metric)} of {rule.mode} search"
 
 
 def _mean(values: pl.Series) -> float:
@@ -183,9 +252,7 @@ def _mean(values: pl.Series) -> float:
 
 
 def _title(rule: Rule) -> str:
-    return f"{title_of(rule.metric)} of {rule.mode} search" + (
-        "" if rule.tag is None else f" for {rule.tag!r}"
-    )
+    return _name(rule) + ("" if rule.tag is None else f" for {rule.tag!r}")
 
 
 def _nothing_to_compare(rule: Rule, value: float, n: int) -> RuleOutcome:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import polars as pl
 
@@ -18,12 +19,22 @@ class Measurements:
     """Evaluations of one corpus by candidate (its tag), gold set and metrics."""
 
     def __init__(
-        self, objects: ObjectStore, corpus: str, gold_digest: str | None, metrics: Sequence[str]
+        self,
+        objects: ObjectStore,
+        corpus: str,
+        gold_digest: str | None,
+        metrics: Sequence[str],
+        models: Mapping[str, Any] | None,
     ) -> None:
         self._objects = objects
         self._root = f"corpora/{corpus}/measurements"
         self.key = fingerprint(
-            {"version": VERSION, "gold": gold_digest, "metrics": sorted(with_defaults(metrics))}
+            {
+                "version": VERSION,
+                "gold": gold_digest,
+                "metrics": sorted(with_defaults(metrics)),
+                "models": models,
+            }
         )
 
     def read(self, candidate: str) -> pl.DataFrame | None:

@@ -23,6 +23,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from rag_assets.corpus import ANSWER_METRICS
+
 DEFAULT_METRICS: tuple[str, ...] = (
     "recall@1",
     "recall@3",
@@ -52,6 +54,8 @@ def parse_metric(name: str) -> tuple[str, int | None]:
 
 def title_of(metric: str) -> str:
     """A metric's name as people write it: ``ndcg@10`` → ``nDCG@10``."""
+    if metric in ANSWER_METRICS:
+        return metric.replace("_", " ").capitalize()
     kind, at, k = metric.partition("@")
     names = {"recall": "Recall", "success": "Success", "ndcg": "nDCG", "mrr": "MRR"}
     return f"{names[kind]}{at}{k}"

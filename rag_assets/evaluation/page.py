@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from pydantic import JsonValue
 
+from rag_assets.corpus import ANSWER_METRICS
 from rag_assets.evaluation import plots
+from rag_assets.evaluation.diagnosis import ADVICE, summarize_diagnoses
 from rag_assets.evaluation.metrics import title_of
 from rag_assets.evaluation.report import DECIDING_METRIC, HEADLINE_MODE, Report
 
@@ -45,6 +47,11 @@ def render_page(report: Report, questions: pl.DataFrame) -> str:
         gained=[change for change in report.changes if change.candidate > change.published][:LISTED_CHANGES],
         lost=[change for change in report.changes if change.candidate < change.published][:LISTED_CHANGES],
         facts=list(_facts(report.index)),
+        faults=[(stage, count, ADVICE[stage]) for stage, count in summarize_diagnoses(report.diagnoses)],
+        search_metrics=list(
+            dict.fromkeys(row.metric for row in report.metrics if row.metric not in ANSWER_METRICS)
+        ),
+        answer_rows=[row for name in ANSWER_METRICS if (row := report.metric(name))],
         css=Markup(_read("report.css")),
     )
 

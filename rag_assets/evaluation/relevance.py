@@ -8,14 +8,11 @@ Question + ranked chunks → one rank per target (1 = best, None = not found).
   contains it, or the chunks of one document seen so far together hold at least 80 % of its words,
   in runs of at least four. So a passage that straddles two neighbouring chunks counts once the
   reader has both, and a link or a footnote mark inside the quote does no harm. Texts are compared
-  as words: Unicode compatibility form, case folded, punctuation and white space ignored; scripts
-  that write no spaces are compared character by character.
+  as words (``gold.words``).
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,15 +20,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from rag_assets.evaluation.search import Hit
-
-PASSAGE_COVERAGE = 0.8
-"""Share of a passage's words that must be seen."""
-RUN = 4
-"""Words in a row that must agree to count; fewer would let stop words add up."""
-
-# Thai, Lao, Khmer, Japanese kana, Han: no spaces between words, so each character is one.
-_UNSPACED = "\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0002fa1f"
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+from rag_assets.gold.words import PASSAGE_COVERAGE, covered, runs, spaced, words
 
 
 class Targets(Protocol):
@@ -54,11 +43,6 @@ class Findings:
     relevant: frozenset[int]
 
 
-def words(text: str) -> tuple[str, ...]:
-    """The words by which texts are compared."""
-    return tuple(_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
-
-
 def find_targets(question: Targets, hits: Sequence[Hit]) -> Findings:
     """Rank every target of a question in the hits, which come best first."""
     ranks: list[int | None] = []
@@ -79,20 +63,20 @@ def find_targets(question: Targets, hits: Sequence[Hit]) -> Findings:
 
 def _find_passage(passage: tuple[str, ...], hits: Sequence[Hit]) -> tuple[int | None, set[int]]:
     """Rank at which the passage is complete, and the hits that hold it or complete it."""
-    whole = _spaced(passage)
+    whole = spaced(passage)
     seen: defaultdict[str, set[int]] = defaultdict(set)
     pieces: defaultdict[str, set[int]] = defaultdict(set)
     rank: int | None = None
     relevant: set[int] = set()
     for position, hit in enumerate(hits):
-        text, runs = _searchable(hit.text)
+        text, present = _searchable(hit.text)
         if whole in text:
             relevant.add(position)
             rank = position + 1 if rank is None else rank
         elif rank is None:
-            covered = _covered(passage, runs)
-            if covered:
-                seen[hit.document_id] |= covered
+            found = covered(passage, present)
+            if found:
+                seen[hit.document_id] |= found
                 pieces[hit.document_id].add(position)
             if len(seen[hit.document_id]) >= PASSAGE_COVERAGE * len(passage):
                 rank = position + 1
@@ -100,22 +84,8 @@ def _find_passage(passage: tuple[str, ...], hits: Sequence[Hit]) -> tuple[int | 
     return rank, relevant
 
 
-def _covered(passage: tuple[str, ...], runs: frozenset[tuple[str, ...]]) -> set[int]:
-    """Positions of the passage's words that lie in a run which the chunk has too."""
-    return {
-        position
-        for start in range(len(passage) - RUN + 1)
-        if passage[start : start + RUN] in runs
-        for position in range(start, start + RUN)
-    }
-
-
 @lru_cache(maxsize=2048)
 def _searchable(text: str) -> tuple[str, frozenset[tuple[str, ...]]]:
     """A chunk's words as one string, and all its runs. Modes return the same chunks: computed once."""
     found = words(text)
-    return _spaced(found), frozenset(zip(*(found[start:] for start in range(RUN)), strict=False))
-
-
-def _spaced(sequence: tuple[str, ...]) -> str:
-    return f" {' '.join(sequence)} "
+    return spaced(found), runs(found)

@@ -14,9 +14,14 @@ import polars as pl
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 from rag_assets.corpus import Corpus, Mode
+from rag_assets.evaluation.answered import MODE as ANSWERS_MODE
+from rag_assets.evaluation.cost import Cost
+from rag_assets.evaluation.diagnosis import Diagnosis
 from rag_assets.evaluation.gate import Verdict, decide
-from rag_assets.evaluation.gold import GoldSet
+from rag_assets.evaluation.slices import SliceRow, describe, regressions
+from rag_assets.evaluation.standards import max_unjudged_share
 from rag_assets.evaluation.summary import ComparisonRow, MetricRow, compare, metric_names, pair, summarize
+from rag_assets.gold import GoldSet
 
 HEADLINE_MODE: Mode = "hybrid"
 """Readers search hybrid unless they ask otherwise: the headline figures are those of this mode."""
@@ -24,6 +29,7 @@ DECIDING_METRIC = "ndcg@10"
 """Ranks questions from worst to best and counts them as improved or worse: it sees every rank up to ten."""
 SMALL_GOLD_SET = 50
 SHOWN_CHANGES = 200
+SHOWN_ANSWERS = 100
 
 
 class _Model(BaseModel):
@@ -85,6 +91,69 @@ class QuestionChange(_Model):
     candidate: float
 
 
+class Passage(_Model):
+    """A context of an answer."""
+
+    chunk_id: str
+    document_id: str
+    heading: str
+    text: str
+    cited: bool
+
+
+class Statement(_Model):
+    """A statement and the judge's verdict on it."""
+
+    statement: str
+    holds: bool
+
+
+class JudgedScore(_Model):
+    """One metric of one answer."""
+
+    metric: str
+    value: float
+    reason: str
+    evidence: tuple[Statement, ...]
+
+
+class StaleQuestion(_Model):
+    """A gold question that was not counted, because documents that it wants are gone from the corpus."""
+
+    question_id: str
+    question: str
+    documents: tuple[str, ...]
+
+
+class AnswerDetail(_Model):
+    """A question with its contexts, its answer, and what the judge said."""
+
+    question_id: str
+    question: str
+    tags: tuple[str, ...]
+    answerable: bool
+    answer: str | None = Field(description="None where there is none: it abstained, or failed.")
+    abstained: bool
+    reference: str | None
+    failure: str | None = Field(description="Why it was not answered or not judged.")
+    contexts: tuple[Passage, ...]
+    scores: tuple[JudgedScore, ...]
+    published: str | None = Field(default=None, description="What the published version answered.")
+
+
+class Judged(_Model):
+    """Who answered and who judged, and how far the judge can be trusted."""
+
+    generator: str
+    judge: str
+    reliability: dict[str, JsonValue] = Field(
+        description="Measured on human-labelled sets; empty: never measured."
+    )
+    answered: int
+    unanswered: int
+    unjudged: int
+
+
 class Report(_Model):
     """Everything about one evaluation."""
 
@@ -105,6 +174,13 @@ class Report(_Model):
     verdict: Verdict
     index: dict[str, JsonValue] = Field(description="Facts about the index: rows, index types, recall, …")
     warnings: tuple[str, ...]
+    judged: Judged | None = Field(default=None, description="None where no answers are asked for.")
+    answers: tuple[AnswerDetail, ...] = Field(default=(), description="Failing ones first.")
+    costs: tuple[Cost, ...] = Field(default=(), description="What the steps took.")
+    currency: str = ""
+    diagnoses: tuple[Diagnosis, ...] = Field(default=(), description="Questions that went wrong, and why.")
+    slices: tuple[SliceRow, ...] = Field(default=(), description="Tags, sources, document types and tenants.")
+    stale: tuple[StaleQuestion, ...] = Field(default=(), description="Questions that were not counted.")
 
     def metric(self, metric: str, mode: Mode = HEADLINE_MODE, tag: str | None = None) -> MetricRow | None:
         """One measured mean, or None when it was not measured."""
@@ -135,6 +211,11 @@ def build_report(
     index: Mapping[str, JsonValue],
     published: tuple[int, pl.DataFrame] | None = None,
     problems: Sequence[str] = (),
+    judged: Judged | None = None,
+    costs: Sequence[Cost] = (),
+    diagnoses: Sequence[Diagnosis] = (),
+    slices: Sequence[SliceRow] = (),
+    stale: Sequence[StaleQuestion] = (),
     warnings: Sequence[str] = (),
     created: datetime | None = None,
 ) -> Report:
@@ -148,6 +229,11 @@ def build_report(
         index: facts about the index to show.
         published: number and evaluation of the publication to compare with.
         problems: what structural checks found wrong; any of them fails the candidate.
+        judged: who answered and judged, None where no answers are asked for.
+        costs: what the steps took.
+        diagnoses: which stage is at fault, question by question.
+        slices: the measured slices of the gold set (``slice_rows``).
+        stale: questions that were left out of ``questions``.
         warnings: sentences to show beside the report's own.
         created: time of the evaluation, default now.
     """
@@ -164,17 +250,34 @@ def build_report(
         comparison=() if before is None else compare(questions, before, samples),
         changes=() if before is None else _changes(questions, before),
         worst=_worst(questions, before, corpus.evaluation.worst_questions),
-        verdict=decide(corpus.gate.rules, questions, before, problems),
+        verdict=decide(corpus.gate.rules, questions, before, problems, max_unjudged_share(corpus)),
         index=dict(index),
-        warnings=(*_own_warnings(gold, questions, before), *warnings),
+        warnings=(
+            *_own_warnings(gold, questions, before, stale),
+            *(f"{describe(row)}." for row in regressions(slices)),
+            *warnings,
+        ),
+        judged=judged,
+        answers=() if judged is None else _answers(questions, before, diagnoses),
+        costs=tuple(costs),
+        currency=corpus.evaluation.prices.currency,
+        diagnoses=tuple(diagnoses),
+        slices=tuple(slices),
+        stale=tuple(stale),
     )
 
 
-def _own_warnings(gold: GoldSet | None, questions: pl.DataFrame, before: pl.DataFrame | None) -> list[str]:
+def _own_warnings(
+    gold: GoldSet | None, questions: pl.DataFrame, before: pl.DataFrame | None, stale: Sequence[StaleQuestion]
+) -> list[str]:
     if gold is None:
         return ["No gold set: search quality was not measured. Set evaluation.gold in the corpus file."]
     found = []
-    count = len(gold.questions)
+    if stale:
+        shown = ", ".join(dict.fromkeys(one.documents[0] for one in stale[:5]))
+        are = "1 gold question is" if len(stale) == 1 else f"{len(stale)} gold questions are"
+        found.append(f"{are} stale and not counted: they want documents that are gone, such as {shown}.")
+    count = questions["question_id"].n_unique()
     if count < SMALL_GOLD_SET:
         asked = "1 gold question was" if count == 1 else f"Only {count} gold questions were"
         found.append(
@@ -231,6 +334,44 @@ def _worst(questions: pl.DataFrame, before: pl.DataFrame | None, count: int) -> 
             first_rank=row["first_rank"],
             targets=tuple(Wanted(**target) for target in row["targets"]),
             hits=tuple(FoundHit(**hit) for hit in row["hits"]),
+        )
+        for row in rows.iter_rows(named=True)
+    )
+
+
+def _answers(
+    questions: pl.DataFrame, before: pl.DataFrame | None, diagnoses: Sequence[Diagnosis]
+) -> tuple[AnswerDetail, ...]:
+    """Answered questions in detail: those that went wrong first, then in the order of the gold set."""
+    wrong = [one.question_id for one in diagnoses]
+    rows = (
+        questions.filter((pl.col("mode") == ANSWERS_MODE) & pl.col("answerable").is_not_null())
+        .with_columns(
+            fine=~pl.col("question_id").is_in(wrong) & pl.coalesce("unanswered", "unjudged").is_null()
+        )
+        .sort("fine", maintain_order=True)
+        .head(SHOWN_ANSWERS)
+    )
+    earlier: dict[str, str | None] = {}
+    if before is not None and "answer" in before.columns:
+        asked = before.filter(pl.col("mode") == ANSWERS_MODE)
+        earlier = dict(asked.select("question_key", "answer").iter_rows())
+    return tuple(
+        AnswerDetail(
+            question_id=row["question_id"],
+            question=row["question"],
+            tags=tuple(row["tags"]),
+            answerable=row["answerable"],
+            answer=row["answer"] or None,
+            abstained=bool(row["abstained"]),
+            reference=row["reference"],
+            failure=row["unanswered"] or row["unjudged"],
+            contexts=tuple(
+                Passage(**context, cited=context["chunk_id"] in (row["citations"] or ()))
+                for context in row["contexts"] or ()
+            ),
+            scores=tuple(JudgedScore(**score) for score in row["scores"] or ()),
+            published=earlier.get(row["question_key"]),
         )
         for row in rows.iter_rows(named=True)
     )

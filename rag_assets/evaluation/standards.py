@@ -6,16 +6,23 @@ itself. So a report that was made under other standards, or for another candidat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from rag_assets.corpus import Corpus
-from rag_assets.evaluation.gold import GoldSet, load_gold
+from rag_assets.corpus import ANSWER_METRICS, Corpus
 from rag_assets.evaluation.measurements import Measurements
+from rag_assets.evaluation.slices import SliceRow, describe, regressions
+from rag_assets.gold import GoldSet, load_gold
 from rag_assets.store.digest import fingerprint
 from rag_assets.store.objects import ObjectStore
+
+
+def max_unjudged_share(corpus: Corpus) -> float:
+    """Share of questions that may lack a judgement; 0 where none is asked for."""
+    answers = corpus.evaluation.answers
+    return 0.0 if answers is None else answers.max_unjudged_share
 
 
 @dataclass(frozen=True)
@@ -31,15 +38,17 @@ class Standards:
         return None if self.corpus.gold_path is None else load_gold(self.corpus.gold_path)
 
     @property
-    def metrics(self) -> list[str]:
-        """Metrics that the rules name."""
-        return [rule.metric for rule in self.corpus.gate.rules]
+    def search_metrics(self) -> list[str]:
+        """Metrics of search that the rules name."""
+        return [rule.metric for rule in self.corpus.gate.rules if rule.metric not in ANSWER_METRICS]
 
     @cached_property
     def measurements(self) -> Measurements:
-        """Answers to this gold set in these metrics."""
+        """What is measured with this gold set, in these metrics, by this generator and judge."""
         gold = self.gold.digest if self.gold else None
-        return Measurements(self.objects, self.corpus.name, gold, self.metrics)
+        answers = self.corpus.evaluation.answers
+        models = None if answers is None else answers.model_dump(mode="json")
+        return Measurements(self.objects, self.corpus.name, gold, self.search_metrics, models)
 
     def report_path(self, candidate: str, version: int) -> str:
         """Where the report on a candidate (its tag and Lance version) under these standards lies."""
@@ -54,13 +63,17 @@ class Standards:
         )
         return f"corpora/{self.corpus.name}/reports/{version:010d}-{key[:12]}"
 
-    def problems(self, removed: int, published: int, facts: Mapping[str, Any]) -> list[str]:
+    def problems(
+        self, removed: int, published: int, facts: Mapping[str, Any], stale: int, slices: Sequence[SliceRow]
+    ) -> list[str]:
         """What is wrong with a candidate apart from its search quality.
 
         Args:
             removed: documents that it removes.
             published: documents of the publication that it is built on.
             facts: the candidate's facts.
+            stale: gold questions that want documents which are gone.
+            slices: the measured slices.
         """
         found = []
         allowed = self.corpus.gate.max_removed_share
@@ -69,9 +82,18 @@ class Standards:
                 f"{removed} of {published} published documents would be removed; "
                 f"gate.max_removed_share allows {allowed:.0%}"
             )
+        questions = len(self.gold.questions) if self.gold else 0
+        if stale > self.corpus.evaluation.max_stale_share * questions:
+            found.append(
+                f"{stale} of {questions} gold questions want documents that are not in the corpus; "
+                f"evaluation.max_stale_share allows {self.corpus.evaluation.max_stale_share:.0%}. "
+                f"rag-assets gold check {self.corpus.name} names them"
+            )
         recall, least = facts.get("vector_recall@10"), self.corpus.index.vector.min_recall
         if recall is not None and recall < least:
             found.append(
                 f"recall@10 of the vector index against exact search is {recall:.3f}; at least {least:.3f} is required"
             )
+        if self.corpus.gate.worse_slices == "refuse":
+            found += [f"{describe(row)}; gate.worse_slices says refuse" for row in regressions(slices)]
         return found

@@ -5,17 +5,21 @@ One row per question and mode → one row per mode, metric and tag.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from rag_assets.corpus import Mode
+from rag_assets.evaluation.answered import COLUMNS
 from rag_assets.evaluation.bootstrap import interval
 from rag_assets.evaluation.evaluate import MODES, SCHEMA
 
 _SAME = 1e-9
+SLICES = "slices"
+"""Column with the slices of a question (``slices.with_slices``)."""
 
 
 class MetricRow(BaseModel):
@@ -52,7 +56,9 @@ class ComparisonRow(BaseModel):
 
 def metric_names(questions: pl.DataFrame) -> tuple[str, ...]:
     """The metrics that an evaluation holds."""
-    return tuple(name for name in questions.columns if name not in SCHEMA)
+    return tuple(
+        name for name in questions.columns if name not in SCHEMA and name not in COLUMNS and name != SLICES
+    )
 
 
 def summarize(questions: pl.DataFrame, samples: int) -> tuple[MetricRow, ...]:
@@ -82,31 +88,29 @@ def compare(candidate: pl.DataFrame, published: pl.DataFrame, samples: int) -> t
     before = set(metric_names(published))
     names = [name for name in metric_names(candidate) if name in before]
     both = pair(candidate, published, names)
+    deltas = both.with_columns(pl.col(name) - pl.col(f"{name}_published") for name in names)
     rows: list[ComparisonRow] = []
     for mode in MODES:
-        part = both.filter(pl.col("mode") == mode)
-        if part.is_empty() or not names:
-            continue
-        new = part.select(names).to_numpy()
-        old = part.select(f"{name}_published" for name in names).to_numpy()
-        low, high = interval(new - old, samples)
-        for column, name in enumerate(names):
-            delta = new[:, column] - old[:, column]
-            rows.append(
-                ComparisonRow(
-                    mode=mode,
-                    metric=name,
-                    n=len(part),
-                    improved=int(np.sum(delta > _SAME)),
-                    same=int(np.sum(np.abs(delta) <= _SAME)),
-                    worse=int(np.sum(delta < -_SAME)),
-                    published=float(old[:, column].mean()),
-                    candidate=float(new[:, column].mean()),
-                    difference=float(delta.mean()),
-                    low=float(low[column]),
-                    high=float(high[column]),
+        chosen = pl.col("mode") == mode
+        for group, delta in _alike(deltas.filter(chosen), names):
+            low, high = interval(delta, samples)
+            part = both.filter(chosen & deltas[group[0]].is_not_null())
+            for column, name in enumerate(group):
+                rows.append(
+                    ComparisonRow(
+                        mode=mode,
+                        metric=name,
+                        n=len(delta),
+                        improved=int(np.sum(delta[:, column] > _SAME)),
+                        same=int(np.sum(np.abs(delta[:, column]) <= _SAME)),
+                        worse=int(np.sum(delta[:, column] < -_SAME)),
+                        published=float(part[f"{name}_published"].to_numpy().mean()),
+                        candidate=float(part[name].to_numpy().mean()),
+                        difference=float(delta[:, column].mean()),
+                        low=float(low[column]),
+                        high=float(high[column]),
+                    )
                 )
-            )
     return tuple(rows)
 
 
@@ -116,20 +120,32 @@ def _slice(mode: Mode, tag: str | None) -> pl.Expr:
 
 
 def _means(part: pl.DataFrame, mode: Mode, tag: str | None, samples: int) -> list[MetricRow]:
-    if part.is_empty():
-        return []
-    names = metric_names(part)
-    values = part.select(names).to_numpy()
-    low, high = interval(values, samples)
-    return [
-        MetricRow(
-            mode=mode,
-            metric=name,
-            tag=tag,
-            value=float(values[:, column].mean()),
-            low=float(low[column]),
-            high=float(high[column]),
-            n=len(part),
-        )
-        for column, name in enumerate(names)
-    ]
+    rows = []
+    for group, values in _alike(part, metric_names(part)):
+        low, high = interval(values, samples)
+        rows += [
+            MetricRow(
+                mode=mode,
+                metric=name,
+                tag=tag,
+                value=float(values[:, column].mean()),
+                low=float(low[column]),
+                high=float(high[column]),
+                n=len(values),
+            )
+            for column, name in enumerate(group)
+        ]
+    return rows
+
+
+def _alike(
+    frame: pl.DataFrame, names: Sequence[str]
+) -> Iterator[tuple[tuple[str, ...], npt.NDArray[np.float64]]]:
+    """Columns that are null in the same rows, and their values without these; none for columns without values."""
+    groups: dict[bytes, list[str]] = {}
+    for name in names:
+        present = frame[name].is_not_null()
+        if present.any():
+            groups.setdefault(present.to_numpy().tobytes(), []).append(name)
+    for group in groups.values():
+        yield tuple(group), frame.select(group).drop_nulls().to_numpy()

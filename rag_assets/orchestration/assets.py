@@ -1,17 +1,18 @@
-"""The assets of one corpus: documents → chunks → embeddings → index → evaluation → publication.
+"""The assets of one corpus: documents → chunks → embeddings → index (→ answers → judgements) → evaluation →
+publication.
 
 Annotations here are read by Dagster when an asset is defined, so they must not be postponed.
 """
-
-from collections.abc import Callable, Mapping
-from typing import Any
 
 import dagster as dg
 
 from rag_assets.corpus import Corpus
 from rag_assets.errors import QuarantineExceeded
 from rag_assets.orchestration import metadata
-from rag_assets.orchestration.failures import RETRY, reported
+from rag_assets.orchestration.answer_assets import answer_assets
+from rag_assets.orchestration.declare import check_result, check_spec, corpus_asset, data_version
+from rag_assets.orchestration.failures import reported
+from rag_assets.orchestration.quality import quality_results, quality_specs
 from rag_assets.orchestration.resources import ProgressFor, StoreResource
 from rag_assets.parsing.parse import PARSERS, parser_fingerprint
 from rag_assets.parsing.stage import check_quarantine
@@ -20,6 +21,8 @@ from rag_assets.settings import Settings
 from rag_assets.store.digest import fingerprint
 
 STAGES = ("documents", "chunks", "embeddings", "index", "evaluation", "publication")
+ANSWER_STAGES = ("answers", "judgements")
+"""Between index and evaluation, where the corpus file asks for answers."""
 BY_TAG = "rag_assets/by"
 
 
@@ -34,12 +37,13 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
     # One writer at a time: the index is one table, and the log has one head.
     writer = f"{corpus.name}_writer"
 
-    @_asset(
+    @corpus_asset(
         corpus,
         kinds={"python", "parquet"},
         code_version=fingerprint({name: parser_fingerprint(name) for name in PARSERS})[:12],
         check_specs=[
-            _check("quarantine", "documents", corpus, "Share of documents that could not be parsed.")
+            check_spec("quarantine", "documents", corpus, "Share of documents that could not be parsed."),
+            *quality_specs(corpus, "documents"),
         ],
         pool=writer,
         description=f"{corpus.description or corpus.name}: what the sources hold now, parsed to Markdown.",
@@ -58,14 +62,18 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
             return dg.MaterializeResult(
                 metadata=metadata.documents(pipeline, snapshot, counts),
                 data_version=dg.DataVersion(snapshot.digest),
-                check_results=[_result("quarantine", problem, metadata.quarantined(pipeline, snapshot))],
+                check_results=[
+                    check_result("quarantine", problem, metadata.quarantined(pipeline, snapshot)),
+                    *quality_results(pipeline, "documents"),
+                ],
             )
 
-    @_asset(
+    @corpus_asset(
         corpus,
         kinds={"python", "parquet", "polars"},
         code_version=fingerprint(corpus.chunking.model_dump(mode="json"))[:12],
         deps=[documents],
+        check_specs=quality_specs(corpus, "chunks"),
         description="Texts cut along headings into pieces that fit the embedder's window.",
     )
     def chunks(
@@ -77,14 +85,16 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
             snapshot = pipeline.snapshots.latest()
             return dg.MaterializeResult(
                 metadata=metadata.chunks(pipeline, snapshot, counts),
-                data_version=_version(snapshot.digest, pipeline.chunker.fingerprint),
+                data_version=data_version(snapshot.digest, pipeline.chunker.fingerprint),
+                check_results=quality_results(pipeline, "chunks"),
             )
 
-    @_asset(
+    @corpus_asset(
         corpus,
         kinds={"python", "parquet", "huggingface"},
         code_version=fingerprint(corpus.embedder.model_dump(mode="json"))[:12],
         deps=[chunks],
+        check_specs=quality_specs(corpus, "embeddings"),
         pool="embedding",
         description="One vector per distinct text, in Parquet. A text that was ever embedded is not embedded again.",
     )
@@ -97,18 +107,19 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
             snapshot = pipeline.snapshots.latest()
             return dg.MaterializeResult(
                 metadata=metadata.embeddings(pipeline, context.run.run_id, counts),
-                data_version=_version(
+                data_version=data_version(
                     snapshot.digest, pipeline.chunker.fingerprint, pipeline.embedder.fingerprint
                 ),
+                check_results=quality_results(pipeline, "embeddings"),
             )
 
-    @_asset(
+    @corpus_asset(
         corpus,
         kinds={"lancedb"},
         code_version=fingerprint(corpus.index.model_dump(mode="json"))[:12],
         deps=[embeddings],
         check_specs=[
-            _check(
+            check_spec(
                 "exact_content",
                 "index",
                 corpus,
@@ -127,20 +138,25 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
         facts = metadata.candidate(candidate, state)
         return dg.MaterializeResult(
             metadata=facts,
-            data_version=_version(candidate.spec.digest),
+            data_version=data_version(candidate.spec.digest),
             # A build that fails its verification raises, so a candidate that is here has passed it.
-            check_results=[_result("exact_content", None, {"rows": candidate.chunks})],
+            check_results=[check_result("exact_content", None, {"rows": candidate.chunks})],
         )
 
-    @_asset(
+    answered = answer_assets(corpus, index)
+
+    @corpus_asset(
         corpus,
         kinds={"python", "parquet"},
         code_version=fingerprint(
             {"e": corpus.evaluation.model_dump(mode="json"), "g": corpus.gate.model_dump(mode="json")}
         )[:12],
-        deps=[index],
+        deps=answered[-1:] or [index],
         check_specs=[
-            _check("gate", "evaluation", corpus, "The rules of the corpus file, on exactly this version.")
+            check_spec(
+                "gate", "evaluation", corpus, "The rules of the corpus file, on exactly this version."
+            ),
+            *quality_specs(corpus, "gold"),
         ],
         description="The gold questions asked of the candidate, compared with what is published.",
     )
@@ -153,11 +169,14 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
             refusal = None if report.verdict.passed else explain_refusal(report.verdict)
             return dg.MaterializeResult(
                 metadata=metadata.evaluation(pipeline, report, path),
-                data_version=_version(path),
-                check_results=[_result("gate", refusal, metadata.gate(report))],
+                data_version=data_version(path),
+                check_results=[
+                    check_result("gate", refusal, metadata.gate(report)),
+                    *quality_results(pipeline, "gold"),
+                ],
             )
 
-    @_asset(
+    @corpus_asset(
         corpus,
         kinds={"lancedb"},
         code_version="1",
@@ -177,39 +196,7 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
             published, new = pipeline.publish(reason=config.reason, by=by)
         return dg.MaterializeResult(
             metadata=metadata.publication(published, new),
-            data_version=_version(str(published.number)),
+            data_version=data_version(str(published.number)),
         )
 
-    return [documents, chunks, embeddings, index, evaluation, publication]
-
-
-def _asset(corpus: Corpus, **settings: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """``dg.asset`` with what all assets of a corpus share."""
-    decorator: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
-        key_prefix=[corpus.name],
-        group_name=corpus.name,
-        owners=list(corpus.owners) or None,
-        retry_policy=RETRY,
-        **settings,
-    )
-    return decorator
-
-
-def _check(name: str, asset: str, corpus: Corpus, description: str) -> dg.AssetCheckSpec:
-    return dg.AssetCheckSpec(
-        name, asset=dg.AssetKey([corpus.name, asset]), blocking=True, description=description
-    )
-
-
-def _result(name: str, problem: str | None, facts: Mapping[str, Any]) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        check_name=name,
-        passed=problem is None,
-        severity=dg.AssetCheckSeverity.ERROR,
-        description=problem,
-        metadata=dict(facts),
-    )
-
-
-def _version(*parts: str) -> dg.DataVersion:
-    return dg.DataVersion(fingerprint({"parts": parts}))
+    return [documents, chunks, embeddings, index, *answered, evaluation, publication]

@@ -41,7 +41,9 @@ class RunOutcome:
     cause: Literal["refused", "configuration", "failed"] | None
 
 
-def run_corpus(corpus: Corpus, store: str, *, reason: str, progress: Progress) -> RunOutcome:
+def run_corpus(
+    corpus: Corpus, store: str, *, reason: str, progress: Progress, publish: bool = True
+) -> RunOutcome:
     """Materialize all assets of a corpus.
 
     Args:
@@ -49,14 +51,17 @@ def run_corpus(corpus: Corpus, store: str, *, reason: str, progress: Progress) -
         store: store URL.
         reason: why, for the publication log.
         progress: told how far each stage has come.
+        publish: False ends with the evaluation.
     """
+    assets = corpus_assets(corpus)
+    ops = {f"{corpus.name}__publication": {"config": {"reason": reason}}} if publish else {}
     with _instance() as instance:
         result = dg.materialize(
-            corpus_assets(corpus),
+            assets if publish else assets[:-1],
             instance=instance,
             resources={"store": StoreResource(url=store), "progress": lambda context: progress},
             run_config={
-                "ops": {f"{corpus.name}__publication": {"config": {"reason": reason}}},
+                "ops": ops,
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
             tags={BY_TAG: Settings().by},

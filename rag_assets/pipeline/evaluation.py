@@ -6,19 +6,18 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from rag_assets.embedding.open import open_embedder
-from rag_assets.errors import StoreUnavailable
+from rag_assets.evaluation.answered import is_complete, with_answers
+from rag_assets.evaluation.cost import Cost, cost_of
 from rag_assets.evaluation.evaluate import evaluate, no_questions
 from rag_assets.evaluation.files import read_report, write_report
-from rag_assets.evaluation.gold import GoldSet
-from rag_assets.evaluation.report import Report, Subject, build_report
-from rag_assets.evaluation.standards import Standards
+from rag_assets.evaluation.report import DECIDING_METRIC, Judged, Report, StaleQuestion, Subject, build_report
+from rag_assets.evaluation.slices import counted_metrics, slice_rows, with_slices
+from rag_assets.gold import GoldSet
+from rag_assets.gold.check import dead_documents
 from rag_assets.index.candidate import Candidate
-from rag_assets.index.schema import read_metadata
-from rag_assets.index.search import BatchSearch, PinnedIndex
-from rag_assets.index.table import open_table
+from rag_assets.pipeline.answers import AnsweredVersion, Version
+from rag_assets.pipeline.diagnosis import diagnose_all
 from rag_assets.pipeline.progress import Progress
-from rag_assets.store.snapshots import OK
 
 if TYPE_CHECKING:
     from rag_assets.pipeline.pipeline import Pipeline
@@ -27,12 +26,23 @@ if TYPE_CHECKING:
 def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progress) -> tuple[Report, str]:
     """The report on a candidate and its path in the store; one that is there already is not made again."""
     corpus, objects = pipeline.corpus, pipeline.objects
-    standards = Standards(objects, corpus)
+    standards = pipeline.standards
     path = standards.report_path(candidate.tag, candidate.version)
     found = read_report(objects, path)
-    if found is not None:
+    if found is not None and is_complete(found[1]):
         return found[0], path
-    questions = _measure(pipeline, standards, candidate.tag, candidate.version)
+    stale = _stale(pipeline, standards.gold, candidate)
+    questions = _measure(pipeline, Version(candidate.tag, candidate.version))
+    # Search cannot find what is gone: such questions say nothing about this candidate.
+    questions = questions.filter(~pl.col("question_id").is_in([one.question_id for one in stale]))
+    questions = with_slices(questions, _document_slices(pipeline, candidate.snapshot))
+    published = _published(pipeline, candidate.version)
+    slices = slice_rows(
+        questions,
+        published[1] if published else None,
+        counted_metrics(questions.columns, DECIDING_METRIC),
+        corpus.evaluation.bootstrap_samples,
+    )
     progress("evaluation", 1, 2)
     base = pipeline.log.find(candidate.base) if candidate.base in pipeline.log.versions() else None
     quarantined = pipeline.snapshots.read(candidate.snapshot).quarantined
@@ -49,58 +59,132 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
         standards.gold,
         questions,
         index={key: value for key, value in candidate.facts.items() if key != "poisoned_sample"},
-        published=_published(pipeline, standards, candidate.version),
+        published=published,
         problems=standards.problems(
-            candidate.changes.get("removed", 0), base.documents if base else 0, candidate.facts
+            candidate.changes.get("removed", 0),
+            base.documents if base else 0,
+            candidate.facts,
+            len(stale),
+            slices,
         ),
-        warnings=_warnings(candidate, quarantined, _dead_targets(pipeline, standards.gold, candidate)),
+        judged=_judged(pipeline, questions),
+        costs=_costs(pipeline, candidate, questions),
+        diagnoses=diagnose_all(
+            pipeline, candidate, questions, {one.question_id: one.documents for one in stale}
+        ),
+        slices=slices,
+        stale=stale,
+        warnings=_warnings(candidate, quarantined),
     )
     write_report(objects, path, report, questions)
     progress("evaluation", 2, 2)
     return report, path
 
 
-def _measure(pipeline: Pipeline, standards: Standards, candidate: str, version: int) -> pl.DataFrame:
-    """Answers of a candidate to the gold set; asked only if they are not on record."""
+def _measure(pipeline: Pipeline, version: Version) -> pl.DataFrame:
+    """A version's answers to the gold set; search is asked only if its answers are not on record."""
+    standards = pipeline.standards
     if standards.gold is None:
-        return no_questions(standards.metrics)
-    questions = standards.measurements.read(candidate)
-    if questions is None:
-        table = open_table(pipeline.objects, pipeline.corpus.name, at=version)
-        if table is None:
-            raise StoreUnavailable(f"{pipeline.corpus.name}: there is no table to evaluate")
-        settings = type(pipeline.corpus.embedder).model_validate(read_metadata(table.schema)["embedder"])
-        same = settings == pipeline.corpus.embedder
-        embedder = pipeline.embedder if same else open_embedder(settings)
-        search = BatchSearch(PinnedIndex(table, embedder.embed_queries))
-        questions = evaluate(standards.gold, search, metrics=standards.metrics)
-        standards.measurements.write(candidate, questions)
+        return no_questions(standards.search_metrics)
+    questions = standards.measurements.read(version.tag)
+    if questions is None or (pipeline.models is not None and not is_complete(questions)):
+        questions = evaluate(
+            standards.gold, pipeline.search(version.version), metrics=standards.search_metrics
+        )
+        if pipeline.models is not None:
+            questions = with_answers(questions, AnsweredVersion(pipeline, version).rows(*pipeline.models))
+        standards.measurements.write(version.tag, questions)
     return questions
 
 
-def _published(pipeline: Pipeline, standards: Standards, version: int) -> tuple[int, pl.DataFrame] | None:
+def _published(pipeline: Pipeline, version: int) -> tuple[int, pl.DataFrame] | None:
     """What is published (or was before, if the candidate is what is published), asked the same questions."""
-    others = [number for number, found in pipeline.log.versions().items() if found != version]
-    if not others or standards.gold is None:
+    before = pipeline.log.before(version)
+    if before is None or pipeline.standards.gold is None:
         return None
-    publication = pipeline.log.find(max(others))
-    return publication.number, _measure(pipeline, standards, publication.candidate, publication.version)
+    return before.number, _measure(pipeline, Version(before.candidate, before.version))
 
 
-def _dead_targets(pipeline: Pipeline, gold: GoldSet | None, candidate: Candidate) -> list[str]:
-    """Documents that gold questions want and the candidate does not have, sorted."""
-    wanted = {document for question in (gold.questions if gold else ()) for document in question.documents}
-    rows = pipeline.snapshots.rows(pipeline.snapshots.read(candidate.snapshot), ("document_id", "status"))
-    return sorted(wanted - set(rows.filter(pl.col("status") == OK)["document_id"]))
+def _judged(pipeline: Pipeline, questions: pl.DataFrame) -> Judged | None:
+    if pipeline.models is None:
+        return None
+    generator, judge = pipeline.models
+    rows = questions.filter(pl.col("answerable").is_not_null())
+    return Judged(
+        generator=f"{generator.about['model']} ({generator.about['backend']})",
+        judge=f"{judge.about['model']} ({judge.about['backend']})",
+        reliability=dict(judge.reliability),
+        answered=rows["answer"].count(),
+        unanswered=rows["unanswered"].count(),
+        unjudged=rows["unjudged"].count(),
+    )
 
 
-def _warnings(candidate: Candidate, quarantined: int, dead: list[str]) -> list[str]:
-    found = []
-    if dead:
-        shown = ", ".join(dead[:5])
-        found.append(
-            f"Gold questions want {len(dead)} documents that are not in the corpus, such as {shown}."
+def _costs(pipeline: Pipeline, candidate: Candidate, questions: pl.DataFrame) -> list[Cost]:
+    """What it took to embed in the last run, and to answer and judge every question once."""
+    prices = pipeline.corpus.evaluation.prices
+    embedded = pipeline.runs.of(pipeline.run_id).get("stages", {}).get("embeddings", {})
+    found = [
+        cost_of(
+            prices,
+            "embedding, this run",
+            str(pipeline.embedder.about["model"]),
+            candidate.documents,
+            prompt_tokens=int(embedded.get("tokens", 0)),
+            seconds=float(embedded.get("seconds", 0.0)) if embedded.get("embedded") else 0.0,
         )
+    ]
+    if pipeline.models is None:
+        return found
+    generator, judge = pipeline.models
+    for who, about in (("answer", generator.about), ("judge", judge.about)):
+        tokens = questions[f"{who}_tokens"].drop_nulls()
+        found.append(
+            cost_of(
+                prices,
+                "answers" if who == "answer" else "judgements",
+                str(about["model"]),
+                tokens.len(),
+                prompt_tokens=int(tokens.list.get(0).sum()),
+                completion_tokens=int(tokens.list.get(1).sum()),
+                seconds=float(questions[f"{who}_seconds"].sum()),
+            )
+        )
+    return found
+
+
+def _document_slices(pipeline: Pipeline, snapshot: int) -> pl.DataFrame:
+    """document_id and the slices of each document: its source, type and tenant, where it says one."""
+    rows = pipeline.snapshots.rows(
+        pipeline.snapshots.read(snapshot), ("document_id", "source", "format", "metadata")
+    )
+    tenant = pl.col("metadata").str.json_path_match("$.tenant")
+    return rows.select(
+        "document_id",
+        slices=pl.concat_list(
+            # A corpus with one source has nothing to tell apart.
+            pl.when(pl.col("source") != "").then(pl.lit("source: ") + pl.col("source")),
+            pl.lit("type: ") + pl.col("format"),
+            pl.lit("tenant: ") + tenant,
+        ).list.drop_nulls(),
+    )
+
+
+def _stale(pipeline: Pipeline, gold: GoldSet | None, candidate: Candidate) -> tuple[StaleQuestion, ...]:
+    """Questions that want documents which the candidate's snapshot does not have, not even quarantined."""
+    if gold is None:
+        return ()
+    snapshot = pipeline.snapshots.read(candidate.snapshot)
+    present = set(pipeline.snapshots.rows(snapshot, ("document_id",))["document_id"])
+    return tuple(
+        StaleQuestion(question_id=question.id, question=question.question, documents=gone)
+        for question in gold.questions
+        if (gone := dead_documents(question, present))
+    )
+
+
+def _warnings(candidate: Candidate, quarantined: int) -> list[str]:
+    found = []
     if quarantined:
         found.append(f"{quarantined} documents are quarantined and cannot be found.")
     if candidate.facts.get("poisoned"):

@@ -14,25 +14,37 @@ from typing import Any, Literal
 
 import polars as pl
 
+from rag_assets.answers.generator import Generator
+from rag_assets.answers.stage import AnswerCounts
 from rag_assets.chunking.chunker import Chunker
 from rag_assets.chunking.stage import ChunkCounts, chunk_missing, chunk_store
 from rag_assets.corpus import Corpus
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.embedding.open import open_embedder
 from rag_assets.embedding.stage import EmbeddingCounts, embed_missing, embedding_store
-from rag_assets.errors import StageIncomplete, VerificationFailed
+from rag_assets.errors import ConfigurationError, StageIncomplete, StoreUnavailable, VerificationFailed
 from rag_assets.evaluation.report import Report
+from rag_assets.evaluation.search import Search
+from rag_assets.evaluation.standards import Standards
 from rag_assets.index.candidate import Candidate, CandidateStore, Spec, specify
 from rag_assets.index.rows import RowSource
-from rag_assets.index.table import read_tags
+from rag_assets.index.schema import read_metadata
+from rag_assets.index.search import BatchSearch, PinnedIndex
+from rag_assets.index.table import open_table, read_tags
+from rag_assets.judging.judge import Judge
+from rag_assets.judging.stage import JudgementCounts
 from rag_assets.parsing.stage import DocumentCounts, check_quarantine, document_store, update_documents
+from rag_assets.pipeline.answers import AnsweredVersion, Version, add_counts, open_models
 from rag_assets.pipeline.candidate import build_candidate
 from rag_assets.pipeline.evaluation import evaluate_candidate
 from rag_assets.pipeline.progress import Progress, silent
+from rag_assets.pipeline.quality import check_quality, require_quality
 from rag_assets.pipeline.runs import RunRecords
 from rag_assets.publication.log import Publication, PublicationLog
 from rag_assets.publication.publish import publish
 from rag_assets.publication.retention import retain
+from rag_assets.quality import Stage, StageReport
+from rag_assets.quality.files import QualityFiles
 from rag_assets.sources.open import open_sources
 from rag_assets.store.content import ContentStore
 from rag_assets.store.objects import ObjectStore
@@ -62,7 +74,7 @@ class Pipeline:
         self.snapshots = SnapshotStore(objects, corpus.name)
         self.log = PublicationLog(objects, corpus.name)
         self.runs = RunRecords(objects, corpus.name)
-        self._run_id = run_id
+        self.run_id = run_id
         self._progress = progress
 
     @cached_property
@@ -89,6 +101,27 @@ class Pipeline:
     def rows(self) -> RowSource:
         """Rows of the table, from the stores."""
         return RowSource(self.chunk_store, self.embedding_store, self.corpus.index)
+
+    @cached_property
+    def standards(self) -> Standards:
+        """What candidates are held to, under the current corpus file."""
+        return Standards(self.objects, self.corpus)
+
+    @cached_property
+    def models(self) -> tuple[Generator, Judge] | None:
+        """Who answers the gold questions and who judges the answers; None when that is not asked for."""
+        answers = self.corpus.evaluation.answers
+        return None if answers is None else open_models(answers)
+
+    def search(self, version: int) -> Search:
+        """Searches one version of the table, with the model that embedded it."""
+        table = open_table(self.objects, self.corpus.name, at=version)
+        if table is None:
+            raise StoreUnavailable(f"{self.corpus.name}: there is no table to search")
+        settings = type(self.corpus.embedder).model_validate(read_metadata(table.schema)["embedder"])
+        same = settings == self.corpus.embedder
+        embedder = self.embedder if same else open_embedder(settings)
+        return BatchSearch(PinnedIndex(table, embedder.embed_queries))
 
     def spec(self, snapshot: Snapshot) -> Spec:
         """What the index over a snapshot is made of, under the current corpus file."""
@@ -166,6 +199,16 @@ class Pipeline:
             self.runs.measured(self.embedder.fingerprint, counts.tokens, time.perf_counter() - started)
         return counts
 
+    def quality(self, stage: Stage) -> StageReport:
+        """Hold a stage of the latest snapshot against its suite. Raises as ``check_quality``."""
+        return check_quality(self, stage, self.corpus.suites_path)
+
+    @property
+    def quality_page(self) -> str:
+        """Where the quality report on the latest snapshot lies, as a path or URL."""
+        files = QualityFiles(self.objects, self.corpus.name)
+        return self.objects.uri(files.page(self.snapshots.latest().digest))
+
     def candidate(self) -> tuple[Candidate, BuildState]:
         """Build and verify the index over the latest snapshot, unless it is there already.
 
@@ -213,6 +256,34 @@ class Pipeline:
             raise VerificationFailed(f"{self.corpus.name}: the index of the latest snapshot is not built yet")
         return latest
 
+    def answers(self) -> AnswerCounts:
+        """Answer the gold questions from the latest candidate and from what is published.
+
+        Raises:
+            ConfigurationError: the corpus file does not ask for answers.
+        """
+        started = time.perf_counter()
+        generator, _ = self._required_models()
+        total = AnswerCounts()
+        for version in self._answered_versions():
+            add_counts(total, version.answer(generator, self._progress))
+        self._record("answers", {**asdict(total), "failures": len(total.failures)}, started)
+        return total
+
+    def judgements(self) -> JudgementCounts:
+        """Judge the answers to the gold questions.
+
+        Raises:
+            ConfigurationError: the corpus file does not ask for answers.
+        """
+        started = time.perf_counter()
+        generator, judge = self._required_models()
+        total = JudgementCounts()
+        for version in self._answered_versions():
+            add_counts(total, version.judge(generator, judge, self._progress))
+        self._record("judgements", {**asdict(total), "failures": len(total.failures)}, started)
+        return total
+
     def evaluate(self) -> tuple[Report, str]:
         """Measure the latest candidate and decide. Returns the report and where it lies in the store."""
         started = time.perf_counter()
@@ -232,12 +303,28 @@ class Pipeline:
         if head is not None and head.version == candidate.version:
             publication, new = head, False
         else:
+            if self.corpus.quality is not None:  # also where Dagster and its checks are bypassed
+                require_quality(self, self.corpus.suites_path)
             evaluate_candidate(self, candidate, self._progress)
             publication, new = publish(self.objects, self.corpus, candidate, reason=reason, by=by), True
             retain(self.objects, self.corpus)
         facts = {"published": new, "publication": publication.number, "version": publication.version}
         self._record("publication", facts, started)
         return publication, new
+
+    def _required_models(self) -> tuple[Generator, Judge]:
+        if self.models is None:
+            raise ConfigurationError(f"{self.corpus.name}: set evaluation.answers to have questions answered")
+        return self.models
+
+    def _answered_versions(self) -> list[AnsweredVersion]:
+        """The latest candidate, and what it is compared with."""
+        candidate = self.latest_candidate()
+        versions = [Version(candidate.tag, candidate.version)]
+        before = self.log.before(candidate.version)
+        if before is not None:
+            versions.append(Version(before.candidate, before.version))
+        return [AnsweredVersion(self, version) for version in versions]
 
     def _stands(self, candidate: Candidate, spec: Spec) -> bool:
         """Whether a recorded candidate is of this spec and its version is still in the table."""
@@ -264,7 +351,7 @@ class Pipeline:
         return pl.concat([empty, *frames]).rename({"embedding_key": "key"}).unique("key", maintain_order=True)
 
     def _record(self, stage: str, facts: dict[str, Any], started: float) -> None:
-        self.runs.record(self._run_id, stage, {**facts, "seconds": time.perf_counter() - started})
+        self.runs.record(self.run_id, stage, {**facts, "seconds": time.perf_counter() - started})
 
     def _documents_to_process(self, *, everything: bool = False) -> pl.DataFrame:
         """Readable documents that differ from what is published: only theirs may lack chunks or vectors.

@@ -103,6 +103,11 @@ class PublicationLog:
             raise NotPublished(f"{self._corpus}: publication {number} is not retained; retained: {kept}")
         return self._read(number, versions[number])
 
+    def before(self, version: int) -> Publication | None:
+        """The newest retained publication of another Lance version: what a version is compared with."""
+        others = [number for number, found in self.versions().items() if found != version]
+        return self.find(max(others)) if others else None
+
     def history(self) -> list[Publication]:
         """All publications that were ever claimed and are on record, oldest first."""
         versions = self.versions()

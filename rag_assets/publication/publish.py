@@ -13,7 +13,7 @@ from rag_assets.errors import GateRefused, NotPublished, PublicationConflict, Ve
 from rag_assets.evaluation.files import read_report
 from rag_assets.evaluation.gate import Verdict, decide
 from rag_assets.evaluation.report import Report
-from rag_assets.evaluation.standards import Standards
+from rag_assets.evaluation.standards import Standards, max_unjudged_share
 from rag_assets.index.candidate import Candidate, CandidateStore
 from rag_assets.index.table import open_table
 from rag_assets.index.verify import verify_indexes
@@ -176,9 +176,13 @@ def _passed_report(
             "materialize the evaluation first"
         )
     problems = standards.problems(
-        candidate.changes.get("removed", 0), head.documents if head else 0, candidate.facts
+        candidate.changes.get("removed", 0),
+        head.documents if head else 0,
+        candidate.facts,
+        len(report.stale),
+        report.slices,
     )
-    verdict = decide(rules, questions, baseline, problems)
+    verdict = decide(rules, questions, baseline, problems, max_unjudged_share(corpus))
     if not verdict.passed or not report.verdict.passed:
         failed = verdict if not verdict.passed else report.verdict
         raise GateRefused(

@@ -131,7 +131,9 @@ def test_every_group_can_be_set(tmp_path: Path) -> None:
         (
             MINIMAL + "evaluation: {gold: g.jsonl}\ngate:\n  rules:\n    - metric: recal@5\n      min: 0.5\n",
             ":7: gate.rules.0.metric: found 'recal@5'; "
-            "allowed: recall@k, ndcg@k or success@k with k from 1 to 99, or mrr",
+            "allowed: recall@k, ndcg@k or success@k with k from 1 to 99, mrr, or of answers: contextual_relevancy, "
+            "faithfulness, answer_relevancy, contextual_precision, contextual_recall, answer_correctness, answered, "
+            "abstention",
         ),
         (
             MINIMAL + "evaluation: {gold: g.jsonl}\ngate:\n  rules:\n    - metric: mrr\n",

@@ -8,9 +8,9 @@ import polars as pl
 
 from rag_assets.corpus import Corpus, Mode
 from rag_assets.evaluation.evaluate import evaluate
-from rag_assets.evaluation.gold import GoldSet, Question
 from rag_assets.evaluation.report import Report, Subject, build_report
 from rag_assets.evaluation.search import Hit, Search
+from rag_assets.gold import GoldSet, Question
 
 
 def hit(document_id: str, text: str = "", chunk_id: str | None = None) -> Hit:
@@ -24,7 +24,7 @@ def question(name: str, *, tags: tuple[str, ...] = (), documents: tuple[str, ...
 
 
 def gold_of(*questions: Question) -> GoldSet:
-    return GoldSet(questions, "0" * 32)
+    return GoldSet(questions)
 
 
 def search_at(ranks: Mapping[str, int | None]) -> Search:

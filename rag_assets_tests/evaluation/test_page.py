@@ -8,10 +8,10 @@ from html.parser import HTMLParser
 import pytest
 
 from rag_assets.evaluation.evaluate import evaluate, no_questions
-from rag_assets.evaluation.gold import Question
 from rag_assets.evaluation.page import render_page
 from rag_assets.evaluation.plots import headline_png, rank_shares
 from rag_assets.evaluation.report import build_report
+from rag_assets.gold import Question
 from rag_assets_tests.evaluation.samples import SUBJECT, corpus_with, evaluation_of, gold_of, hit, report_of
 
 NEW = {"a": 1, "b": None, "c": 3, "d": 2}

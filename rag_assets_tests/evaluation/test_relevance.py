@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag_assets.evaluation.relevance import find_targets, words
+from rag_assets.evaluation.relevance import find_targets
+from rag_assets.gold.words import words
 from rag_assets_tests.evaluation.samples import hit
 
 

@@ -211,7 +211,7 @@ def test_only_what_may_heal_is_retried(
         raise error
 
     monkeypatch.setattr(Pipeline, "documents", fail)
-    monkeypatch.setattr("rag_assets.orchestration.assets.RETRY", dg.RetryPolicy(max_retries=2))
+    monkeypatch.setattr("rag_assets.orchestration.declare.RETRY", dg.RetryPolicy(max_retries=2))
     result = materialize(workspace, "documents")
     assert not result.success
     assert len(calls) == tries == attempts(result)
@@ -230,7 +230,7 @@ def test_what_heals_is_done_by_the_retry(tmp_path: Path, monkeypatch: pytest.Mon
         return original(self)
 
     monkeypatch.setattr(Pipeline, "documents", fail_once)
-    monkeypatch.setattr("rag_assets.orchestration.assets.RETRY", dg.RetryPolicy(max_retries=2))
+    monkeypatch.setattr("rag_assets.orchestration.declare.RETRY", dg.RetryPolicy(max_retries=2))
     assert materialize(workspace, "documents").success
     assert len(calls) == 2
 

@@ -12,7 +12,7 @@ import pytest
 from rag_assets import open_published
 from rag_assets.errors import DataError, GateRefused, InvalidFilter, NotPublished, QuarantineExceeded
 from rag_assets.publication.publish import rollback
-from rag_assets_tests.workspace import Workspace, document
+from rag_assets_tests.workspace import Workspace, document, paragraphs
 
 
 @pytest.fixture
@@ -69,9 +69,8 @@ def test_gold_questions_that_want_documents_which_are_gone_are_reported(
     (tmp_path / "corpora" / "gold.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
     workspace.configure(evaluation={"gold": "gold.jsonl"})
     report, _ = workspace.pipeline()[0].evaluate()
-    assert any(
-        "1 documents that are not in the corpus, such as gone.md" in found for found in report.warnings
-    )
+    assert any("they want documents that are gone, such as gone.md" in found for found in report.warnings)
+    assert "1 of 1 gold questions want documents that are not in the corpus" in report.verdict.problems[0]
 
 
 def test_a_condition_that_does_not_fit_the_table_is_wrong_use(workspace: Workspace) -> None:
@@ -90,7 +89,8 @@ def test_the_first_publication_has_nothing_to_go_back_to(workspace: Workspace) -
 def test_a_lost_table_does_not_let_an_old_report_vouch_for_a_new_version(
     workspace: Workspace, tmp_path: Path
 ) -> None:
-    gold = {"question": document(1, 2)[60:160], "documents": ["d1.md"]}
+    passage = paragraphs(2, 1)[0]
+    gold = {"question": passage[:100], "passages": [passage[:60]]}
     (tmp_path / "corpora" / "gold.jsonl").write_text(json.dumps(gold))
     settings = {"evaluation": {"gold": "gold.jsonl"}, "gate": {"rules": [{"metric": "recall@5", "min": 0.9}]}}
     workspace.configure(**settings)

@@ -106,7 +106,7 @@ def test_a_refused_candidate_is_seen_by_nobody(tmp_path: Path) -> None:
         workspace.write(f"d{number}.md", document(number))
     gold = tmp_path / "corpora" / "gold.jsonl"
     question = paragraphs(4, 3)[1][:120]
-    gold.write_text(json.dumps({"question": question, "documents": ["d3.md"]}) + "\n")
+    gold.write_text(json.dumps({"question": question, "passages": [question]}) + "\n")
     settings = {"evaluation": {"gold": "gold.jsonl"}, "gate": {"rules": [{"metric": "recall@5", "min": 1.0}]}}
     workspace.configure(**settings)
     workspace.run()

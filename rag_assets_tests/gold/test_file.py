@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rag_assets.errors import GoldSetError
-from rag_assets.evaluation.gold import GoldSet, load_gold
+from rag_assets.gold import GoldSet, load_gold
 
 
 def write(folder: Path, *lines: str | dict[str, Any]) -> Path:
@@ -115,3 +115,15 @@ def test_an_empty_or_missing_gold_set_is_an_error(tmp_path: Path) -> None:
     assert "found no question" in mistake(tmp_path, "")
     with pytest.raises(GoldSetError, match="no such file"):
         load_gold(tmp_path / "missing.jsonl")
+
+
+def test_an_unanswerable_question_needs_no_target_and_may_have_none(tmp_path: Path) -> None:
+    (question,) = load(tmp_path, {"question": "Who sings?", "answerable": False}).questions
+    assert (question.answerable, question.documents, question.answer) == (False, (), None)
+    for extra in ({"documents": ["a"]}, {"passages": ["a quote"]}, {"answer": "she"}):
+        assert "unanswerable" in mistake(tmp_path, {"question": "Who?", "answerable": False, **extra})
+
+
+def test_a_gold_set_of_nothing_but_proposals_says_that_they_wait(tmp_path: Path) -> None:
+    line = {"question": "Who?", "documents": ["a"], "accepted": False}
+    assert "1 proposals wait for a person" in mistake(tmp_path, line)

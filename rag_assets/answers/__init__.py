@@ -1,0 +1,6 @@
+"""Answers to gold questions from what search found: what a reader of the index would be told.
+
+question + contexts → prompt → generator (extractive, OpenAI-compatible endpoint) → answer with
+citations, or an abstention. ``stage`` answers what the store does not hold yet. Knows texts and
+chunk ids; not the index, nor how answers are judged.
+"""

@@ -1,0 +1,29 @@
+"""The command line: ``rag-assets run handbook``.
+
+Exit codes: 0 done, 1 failed, 2 wrong use or configuration, 3 refused by the gate. ``--json``
+prints one JSON value on standard output and nothing else there; progress goes to standard error.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rag_assets.allocator import return_memory
+from rag_assets.cli import gold
+from rag_assets.cli.commands import app
+from rag_assets.cli.evaluate import evaluate
+from rag_assets.cli.quality import quality
+
+app.command()(evaluate)
+app.command()(quality)
+app.add_typer(gold.app, name="gold")
+
+__all__ = ["app", "main"]
+
+
+def main() -> None:
+    """Entry point of ``rag-assets``."""
+    return_memory()
+    # Telemetry is off unless a user turned it on.
+    os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "yes")
+    app()

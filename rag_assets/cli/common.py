@@ -1,0 +1,77 @@
+"""What all commands share: arguments, exit codes, and how results and errors are written."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rag_assets.corpus import Corpus, load_corpus
+from rag_assets.errors import ConfigurationError, GateRefused, GoldSetError, RagAssetsError
+from rag_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from rag_assets.store.objects import ObjectStore
+
+FAILED, WRONG_USE, REFUSED = 1, 2, 3
+
+CorpusName = Annotated[str, typer.Argument(metavar="CORPUS", help="Name of a corpus file, without .yaml.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def load(name: str) -> tuple[Settings, Corpus]:
+    """The settings and a corpus by name. Raises ConfigurationError."""
+    settings = Settings()
+    known = {path.stem: path for path in sorted(settings.corpora.glob("*.yaml"))}
+    if name not in known:  # a path is no name, even if it leads to a corpus file
+        names = ", ".join(known) or "none"
+        raise ConfigurationError(f"no corpus {name!r} in {settings.corpora}; there are: {names}")
+    return settings, load_corpus(known[name])
+
+
+def check_gold(corpus: Corpus) -> None:
+    """A broken gold set shows before the work, not after it."""
+    from rag_assets.gold import load_gold
+
+    if corpus.gold_path is not None:
+        load_gold(corpus.gold_path)
+
+
+def open_store(settings: Settings) -> ObjectStore:
+    """The store of the settings."""
+    from rag_assets.store.objects import ObjectStore
+
+    return ObjectStore.open(settings.store)
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on standard output."""
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def fail(message: str) -> None:
+    """An error on standard error."""
+    from rag_assets.terminal import complain
+
+    complain(message)
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Errors of this package as one message and the right exit code; others are bugs and keep their trace."""
+    try:
+        yield
+    except GateRefused as error:
+        fail(str(error))
+        raise typer.Exit(REFUSED) from error
+    except (ConfigurationError, GoldSetError) as error:
+        fail(str(error))
+        raise typer.Exit(WRONG_USE) from error
+    except RagAssetsError as error:
+        fail(str(error))
+        raise typer.Exit(FAILED) from error

@@ -1,0 +1,195 @@
+"""Which stage is at fault when a question goes wrong, and with what evidence.
+
+ranks, texts on the way from source to chunk, and the judge's scores → first stage that lost the answer. The
+order is that of the pipeline: what parsing lost, no search can find. A pure function.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from rag_assets.gold.words import PASSAGE_COVERAGE, RUN, covered, runs, spaced, words
+
+Stage = Literal["gold set", "parsing", "chunking", "embedding", "retrieval", "ranking", "generation"]
+ADVICE: Mapping[Stage, str] = {
+    "gold set": "correct or remove the questions: what they want is not in the sources",
+    "parsing": "look at the parser: the sources hold what the parsed texts lack",
+    "chunking": "look at the chunks: the parsed texts hold what the chunks lack",
+    "embedding": "look at the vectors: full-text search finds what vector search misses",
+    "retrieval": "no search finds the right document: look at wording, model and full-text settings",
+    "ranking": "the right document is found too far down: give answers more contexts, or rank better",
+    "generation": "the contexts hold the answer and the generator misses it: look at prompt and model",
+}
+GOOD = 0.5  # of a judge's score
+FAR = 10  # a leg that finds a target this much further down than the other is at fault
+
+
+class Diagnosis(BaseModel):
+    """The stage at fault for one question."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    question_id: str
+    stage: Stage
+    evidence: str
+
+
+@dataclass(frozen=True)
+class DocumentTrace:
+    """What became of a document that a question wants.
+
+    Attributes:
+        quarantined: the reason, if it was not parsed.
+        source: its raw text, None when it cannot be read as text.
+        parsed: its parsed text.
+        chunks: the texts of its chunks in the index.
+    """
+
+    quarantined: str | None
+    source: str | None
+    parsed: str | None
+    chunks: Sequence[str]
+
+
+def suspects(row: Mapping[str, Any], contexts: int) -> bool:
+    """Whether a question (a row of hybrid search, with the answers' columns if there are any) went wrong."""
+    if row.get("answerable") is False:
+        return row.get("abstention") == 0.0
+    if row["first_rank"] is None or row["first_rank"] > contexts:
+        return True
+    return any(target["rank"] is None for target in row["targets"]) or _bad_answer(row) is not None
+
+
+def diagnose(
+    row: Mapping[str, Any],
+    ranks: Mapping[str, int | None],
+    traces: Mapping[str, DocumentTrace],
+    gone: Sequence[str],
+    contexts: int,
+) -> Diagnosis | None:
+    """Find the stage at fault.
+
+    Args:
+        row: the question's row of hybrid search, with the answers' columns if there are any.
+        ranks: best rank of any target by search mode.
+        traces: by document id, of the documents that the question wants.
+        gone: documents that it wants and the corpus does not have.
+        contexts: results that reach an answer.
+
+    Returns:
+        None when nothing is wrong.
+    """
+    identity = str(row["question_id"])
+    if row.get("answerable") is False:
+        if row.get("abstention") == 0.0:
+            evidence = f"no document answers it, yet it was answered: “{_short(row['answer'])}”"
+            return Diagnosis(question_id=identity, stage="generation", evidence=evidence)
+        return None
+    if not suspects(row, contexts):
+        return None
+    stage, evidence = _first_loss(row, ranks, traces, gone, contexts)
+    return Diagnosis(question_id=identity, stage=stage, evidence=evidence)
+
+
+def summarize_diagnoses(found: Sequence[Diagnosis]) -> tuple[tuple[Stage, int], ...]:
+    """Stages by the number of questions that they cost, most first."""
+    return tuple(Counter(one.stage for one in found).most_common())
+
+
+def _first_loss(
+    row: Mapping[str, Any],
+    ranks: Mapping[str, int | None],
+    traces: Mapping[str, DocumentTrace],
+    gone: Sequence[str],
+    contexts: int,
+) -> tuple[Stage, str]:
+    if gone:
+        return "gold set", f"{gone[0]} is not in the corpus"
+    for document, trace in traces.items():
+        if trace.quarantined is not None:
+            return "parsing", f"{document} is quarantined: {trace.quarantined}"
+    missed = [target for target in row["targets"] if target["rank"] is None or target["rank"] > contexts]
+    for wanted in _texts_wanted(row, missed):
+        lost = _lost_on_the_way(wanted, traces)
+        if lost is not None:
+            return lost
+    if missed:
+        return _search_at_fault(row, ranks, contexts)
+    return "generation", _bad_answer(row) or "the answer is wrong"
+
+
+def _texts_wanted(row: Mapping[str, Any], missed: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Quotes that must stand somewhere: passages, and the reference answer where there is one."""
+    quotes = [target["text"] for target in missed if target["kind"] == "passage"]
+    reference = row.get("reference")
+    if reference and not quotes and _bad_answer(row) is not None:
+        quotes.append(reference)
+    return quotes
+
+
+def _lost_on_the_way(wanted: str, traces: Mapping[str, DocumentTrace]) -> tuple[Stage, str] | None:
+    """Where a quote was lost between source and chunk; None when it was not, or nobody can tell."""
+    sources = [(name, trace.source) for name, trace in traces.items() if trace.source is not None]
+    parsed = [(name, trace.parsed) for name, trace in traces.items() if trace.parsed is not None]
+    in_source = next((name for name, text in sources if _holds(text, wanted)), None)
+    in_parsed = next((name for name, text in parsed if _holds(text, wanted)), None)
+    quoted = f"“{_short(wanted)}”"
+    if in_parsed is None:
+        if in_source is not None:
+            return "parsing", f"{in_source} holds {quoted}, its parsed text does not"
+        return None
+    if not _holds("\n".join(traces[in_parsed].chunks), wanted):
+        return "chunking", f"the parsed text of {in_parsed} holds {quoted}, its chunks do not"
+    return None
+
+
+def _search_at_fault(
+    row: Mapping[str, Any], ranks: Mapping[str, int | None], contexts: int
+) -> tuple[Stage, str]:
+    shown = ", ".join(
+        f"{mode} {'not found' if rank is None else f'rank {rank}'}" for mode, rank in ranks.items()
+    )
+    vector, text, hybrid = ranks.get("vector"), ranks.get("text"), ranks.get("hybrid")
+    if text is not None and text <= contexts and (vector is None or vector > FAR * text):
+        return "embedding", shown
+    if hybrid is None:
+        return "retrieval", shown
+    if hybrid > contexts:
+        return "ranking", f"{shown}; answers see the first {contexts}"
+    lacking = next(
+        target["text"] for target in row["targets"] if target["rank"] is None or target["rank"] > contexts
+    )
+    return "ranking", f"{shown}, but “{_short(lacking)}” is not among the first {contexts}"
+
+
+def _bad_answer(row: Mapping[str, Any]) -> str | None:
+    """What is wrong with the answer, in words; None when nothing is, or nothing was answered or judged."""
+    if row.get("answered") == 0.0:
+        return "it abstained although the contexts hold the answer"
+    reasons = {score["metric"]: score["reason"] for score in row.get("scores") or ()}
+    for metric, complaint in (
+        ("faithfulness", "the contexts do not support the answer"),
+        ("answer_correctness", "the answer is not what the reference says"),
+        ("answer_relevancy", "the answer does not bear on the question"),
+    ):
+        value = row.get(metric)
+        if value is not None and value < GOOD:
+            return f"{complaint} ({metric.replace('_', ' ')} {value:.2f}: {_short(reasons.get(metric, ''))})"
+    return None
+
+
+def _holds(text: str, wanted: str) -> bool:
+    sequence, passage = words(text), words(wanted)
+    if len(passage) < RUN:
+        return spaced(passage) in spaced(sequence)
+    return len(covered(passage, runs(sequence))) >= PASSAGE_COVERAGE * len(passage)
+
+
+def _short(text: str | None, length: int = 100) -> str:
+    line = " ".join((text or "").split())
+    return line if len(line) <= length else f"{line[: length - 1].rstrip()}…"

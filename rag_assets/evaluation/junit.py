@@ -1,0 +1,74 @@
+"""The verdict as JUnit XML, which every CI system shows.
+
+``Report`` → one test case per condition of the gate, per problem, and per comparison with the
+published version.
+"""
+
+from __future__ import annotations
+
+from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
+
+from rag_assets.evaluation.metrics import title_of
+from rag_assets.evaluation.report import HEADLINE_MODE, Report
+from rag_assets.evaluation.slices import describe
+from rag_assets.evaluation.summary import ComparisonRow
+
+
+def junit(report: Report, *, fail_on_regression: bool) -> str:
+    """The report as JUnit XML.
+
+    Args:
+        report: an evaluation.
+        fail_on_regression: metrics and slices that are worse beyond noise are failures.
+    """
+    gate = TestSuite(f"{report.corpus}: gate")
+    for problem in report.verdict.problems:
+        gate.add_testcase(_case(report, "candidate", "sound", problem))
+    for outcome in report.verdict.outcomes:
+        rule = outcome.rule
+        name = " ".join(
+            part for part in (title_of(rule.metric), rule.mode, rule.tag or "", outcome.condition) if part
+        )
+        gate.add_testcase(_case(report, "gate", name, None if outcome.passed else outcome.reason))
+    compared = TestSuite(f"{report.corpus}: against publication {report.compared_with or 'none'}")
+    for row in report.comparison:
+        if row.mode == HEADLINE_MODE:
+            worse = fail_on_regression and row.high < 0
+            compared.add_testcase(
+                _case(report, "published", title_of(row.metric), explain(row) if worse else None)
+            )
+    for part in report.slices:
+        case = _case(
+            report,
+            "slices",
+            f"{part.slice}, {title_of(part.metric)}",
+            describe(part) if fail_on_regression and part.certainty == "worse" else None,
+        )
+        if part.certainty in (None, "too few questions"):
+            case.result = [Skipped(f"{part.n} questions are too few, or there is nothing to compare with")]
+        compared.add_testcase(case)
+    document = JUnitXml()
+    document.add_testsuite(gate)
+    document.add_testsuite(compared)
+    return str(document.tostring().decode())  # type: ignore[no-untyped-call]
+
+
+def regressions_of(report: Report) -> list[str]:
+    """Metrics and slices that are worse than published beyond noise, in sentences."""
+    worse = [explain(row) for row in report.comparison if row.mode == HEADLINE_MODE and row.high < 0]
+    return worse + [describe(row) for row in report.slices if row.certainty == "worse"]
+
+
+def explain(row: ComparisonRow) -> str:
+    """A comparison in one sentence."""
+    return (
+        f"{title_of(row.metric)} fell from {row.published:.3f} to {row.candidate:.3f} on {row.n} questions "
+        f"(difference between {row.low:+.3f} and {row.high:+.3f})"
+    )
+
+
+def _case(report: Report, group: str, name: str, problem: str | None) -> TestCase:
+    case = TestCase(name, classname=f"{report.corpus}.{group}")
+    if problem is not None:
+        case.result = [Failure(problem)]
+    return case

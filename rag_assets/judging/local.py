@@ -1,0 +1,154 @@
+"""Judge backend without a language model: sentence vectors, words, numbers and names, calibrated on human labels.
+
+case → statements → vectors, all of a call together → support (``support``) and bearing on the
+question → scores. Fast enough to judge every candidate, and measured like any other judge by
+``benchmarks/judges.py``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag_assets.answers.generator import Failure
+from rag_assets.answers.sentences import sentences
+from rag_assets.answers.vectors import SentenceVectors
+from rag_assets.gold.words import words
+from rag_assets.judging.judge import Case, Judgement, Score
+from rag_assets.judging.support import Evidence, SupportModel, support_model
+from rag_assets.store.digest import fingerprint
+
+VERSION = 1  # raise when this file judges otherwise
+BEARS_FROM = 0.3  # cosine with the question from which a statement bears on it
+_Vectors = Mapping[str, NDArray[np.float32]]
+
+
+class LocalJudge:
+    """Judges with the default embedding model and a fitted regression."""
+
+    def __init__(self) -> None:
+        self._vectors = SentenceVectors()
+        self._model: SupportModel = support_model()
+        self.about: Mapping[str, Any] = {
+            "backend": "local",
+            "version": VERSION,
+            "model": self._vectors.model,
+            "vectors": self._vectors.fingerprint,
+            "weights": [*self._model.weights.tolist(), self._model.intercept, self._model.threshold],
+        }
+        self.fingerprint = fingerprint({key: value for key, value in self.about.items() if key != "model"})
+
+    @property
+    def threshold(self) -> float:
+        """Faithfulness from which an answer counts as supported."""
+        return self._model.threshold
+
+    @property
+    def reliability(self) -> Mapping[str, Any]:
+        """See ``Judge``: measured when its weights were fitted."""
+        return self._model.reliability
+
+    def judge(self, cases: Sequence[Case]) -> list[Judgement | Failure]:
+        """See ``Judge``. All sentences of a call are embedded together, each once."""
+        started = time.perf_counter()
+        texts: list[str] = []
+        for case in cases:
+            texts.append(case.question)
+            for text in (*case.contexts, case.answer or "", case.reference or ""):
+                texts += sentences(text)
+        vectors = self._vectors.of(texts)
+        judged = [self._judge(case, vectors) for case in cases]
+        seconds = (time.perf_counter() - started) / max(1, len(cases))
+        return [Judgement(scores, seconds=seconds) for scores in judged]
+
+    def support(self, cases: Sequence[Case]) -> list[Score]:
+        """How far the contexts of each case support its answer: faithfulness alone, for measuring the judge."""
+        texts = [
+            text for case in cases for part in (*case.contexts, case.answer or "") for text in sentences(part)
+        ]
+        vectors = self._vectors.of(texts)
+        return [
+            self._supported(case.answer or "", evidence_of(case.contexts, vectors), vectors) for case in cases
+        ]
+
+    def _judge(self, case: Case, vectors: _Vectors) -> dict[str, Score]:
+        evidence = evidence_of(case.contexts, vectors)
+        question = vectors[case.question]
+        scores = {"contextual_relevancy": _relevancy(case.contexts, question, vectors)}
+        if case.answer is not None:
+            scores["faithfulness"] = self._supported(case.answer, evidence, vectors)
+            scores["answer_relevancy"] = _relevancy(sentences(case.answer), question, vectors)
+        if case.reference is not None:
+            found = self._supported(case.reference, evidence, vectors)
+            held = [holds for _, holds in found.evidence]
+            scores["contextual_recall"] = Score(
+                sum(held) / max(1, len(held)),
+                f"the contexts hold {sum(held)} of {len(held)} statements of the reference answer",
+                found.evidence,
+            )
+            scores["contextual_precision"] = self._precision(case, case.reference, vectors)
+            if case.answer is not None:
+                scores["answer_correctness"] = self._correctness(case.answer, case.reference, vectors)
+        return scores
+
+    def _supported(self, text: str, evidence: Evidence, vectors: _Vectors) -> Score:
+        statements = sentences(text)
+        if not statements:
+            return Score(0.0, "there is no statement to judge")
+        features = [evidence.features(one, vectors[one]) for one in statements]
+        lengths = [len(words(one)) for one in statements]
+        single = [self._model.probability([found], [1]) for found in features]
+        verdicts = tuple(
+            (statement, probability >= self._model.threshold)
+            for statement, probability in zip(statements, single, strict=True)
+        )
+        unsupported = [statement for statement, holds in verdicts if not holds]
+        reason = f"unsupported: {unsupported[0]}" if unsupported else "the contexts support every statement"
+        return Score(self._model.probability(features, lengths), reason, verdicts)
+
+    def _precision(self, case: Case, reference: str, vectors: _Vectors) -> Score:
+        """Mean of the precision at each context that supports part of the reference (as DeepEval's metric)."""
+        verdicts = []
+        for context in case.contexts:
+            found = self._supported(reference, evidence_of([context], vectors), vectors)
+            verdicts.append((context, any(holds for _, holds in found.evidence)))
+        hits, total = 0, 0.0
+        for rank, (_, holds) in enumerate(verdicts, start=1):
+            if holds:
+                hits += 1
+                total += hits / rank
+        reason = f"{hits} of {len(verdicts)} contexts support a statement of the reference answer"
+        return Score(total / hits if hits else 0.0, reason, tuple(verdicts))
+
+    def _correctness(self, answer: str, reference: str, vectors: _Vectors) -> Score:
+        """Harmonic mean of: the answer supports the reference, and the reference the answer."""
+        complete = self._supported(reference, evidence_of([answer], vectors), vectors)
+        sound = self._supported(answer, evidence_of([reference], vectors), vectors)
+        both = complete.value + sound.value
+        value = 2 * complete.value * sound.value / both if both else 0.0
+        return Score(
+            value,
+            f"the answer holds the reference with {complete.value:.0%}, the reference the answer with {sound.value:.0%}",
+        )
+
+
+def evidence_of(contexts: Sequence[str], vectors: Mapping[str, NDArray[np.float32]]) -> Evidence:
+    """The contexts' sentences with their vectors (``SentenceVectors.of``)."""
+    found = list(dict.fromkeys(sentence for context in contexts for sentence in sentences(context)))
+    matrix = np.stack([vectors[one] for one in found]) if found else np.zeros((0, 0), np.float32)
+    return Evidence(found, matrix)
+
+
+def _relevancy(texts: Sequence[str], question: NDArray[np.float32], vectors: _Vectors) -> Score:
+    """Share of texts of which a sentence bears on the question."""
+    verdicts = tuple(
+        (text, max((float(vectors[one] @ question) for one in sentences(text)), default=0.0) >= BEARS_FROM)
+        for text in texts
+    )
+    bearing = sum(bears for _, bears in verdicts)
+    value = bearing / len(verdicts) if verdicts else 0.0
+    return Score(value, f"{bearing} of {len(verdicts)} bear on the question", verdicts)

@@ -1,0 +1,15 @@
+"""From configuration to a judge. Nothing is loaded until a case is judged."""
+
+from __future__ import annotations
+
+from rag_assets import corpus
+from rag_assets.judging.deepeval_judge import DeepEvalJudge
+from rag_assets.judging.judge import Judge
+from rag_assets.judging.local import LocalJudge
+
+
+def open_judge(config: corpus.Answers) -> Judge:
+    """The judge that the corpus file asks for."""
+    if isinstance(config.judge, corpus.Endpoint):
+        return DeepEvalJudge(config.judge, config.case_seconds)
+    return LocalJudge()

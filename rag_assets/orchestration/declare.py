@@ -1,0 +1,45 @@
+"""What the declarations of all assets of a corpus share."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dagster as dg
+
+from rag_assets.corpus import Corpus
+from rag_assets.orchestration.failures import RETRY
+from rag_assets.store.digest import fingerprint
+
+
+def corpus_asset(corpus: Corpus, **settings: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """``dg.asset`` with what all assets of a corpus share."""
+    decorator: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
+        key_prefix=[corpus.name],
+        group_name=corpus.name,
+        owners=list(corpus.owners) or None,
+        retry_policy=RETRY,
+        **settings,
+    )
+    return decorator
+
+
+def check_spec(name: str, asset: str, corpus: Corpus, description: str) -> dg.AssetCheckSpec:
+    """A blocking check of an asset."""
+    return dg.AssetCheckSpec(
+        name, asset=dg.AssetKey([corpus.name, asset]), blocking=True, description=description
+    )
+
+
+def check_result(name: str, problem: str | None, facts: Mapping[str, Any]) -> dg.AssetCheckResult:
+    """What a check found: a problem in words, or None."""
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=problem is None,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=problem,
+        metadata=dict(facts),
+    )
+
+
+def data_version(*parts: str) -> dg.DataVersion:
+    """The data version that stands for some keys."""
+    return dg.DataVersion(fingerprint({"parts": parts}))

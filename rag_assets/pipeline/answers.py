@@ -1,0 +1,158 @@
+"""Answer the gold questions from a version's retrieval, and have the answers judged.
+
+version → contexts of every question (kept, in parts) → answers → judgements. All three go through the
+questions in batches, so that memory follows the batch and a crash costs one batch.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from rag_assets import corpus
+from rag_assets.answers.generator import Context, Generator, Task
+from rag_assets.answers.open import open_generator
+from rag_assets.answers.stage import AnswerCounts, answer_missing, answer_store
+from rag_assets.evaluation.answered import CONTEXT, Asked, answered_rows
+from rag_assets.evaluation.search import Hit
+from rag_assets.gold import Question
+from rag_assets.judging.judge import Judge
+from rag_assets.judging.open import open_judge
+from rag_assets.judging.stage import JudgementCounts, judge_missing, judgement_store
+from rag_assets.pipeline.progress import Progress
+from rag_assets.store.content import ContentStore
+from rag_assets.store.digest import fingerprint
+
+if TYPE_CHECKING:
+    from rag_assets.pipeline.pipeline import Pipeline
+
+BATCH = 256  # questions at a time
+SCHEMA = {"question_id": pl.String(), "contexts": pl.List(CONTEXT)}
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version whose retrieval is asked: its candidate's tag and its Lance version."""
+
+    tag: str
+    version: int
+
+
+class AnsweredVersion:
+    """The gold questions, answered from one version.
+
+    Args:
+        pipeline: the corpus; its file must have ``evaluation.answers``.
+        version: whose retrieval gives the contexts.
+    """
+
+    def __init__(self, pipeline: Pipeline, version: Version) -> None:
+        settings, gold = pipeline.corpus.evaluation.answers, pipeline.standards.gold
+        assert settings is not None and gold is not None, "the corpus file was checked for both"
+        self._pipeline = pipeline
+        self._settings: corpus.Answers = settings
+        self._questions = gold.questions
+        self._version = version
+        key = fingerprint({"gold": gold.digest, "contexts": settings.contexts})
+        self._root = f"corpora/{pipeline.corpus.name}/contexts/{version.tag}-{key[:12]}"
+
+    def answer(self, generator: Generator, progress: Progress) -> AnswerCounts:
+        """Answer what no store holds an answer to yet."""
+        store, total = answer_store(self._pipeline.objects, generator), AnswerCounts()
+        done = 0
+        for asked in self._batches():
+            counts = answer_missing(store, generator, [one.task for one in asked])
+            add_counts(total, counts)
+            done += len(asked)
+            progress("answers", done, len(self._questions))
+        self._keep_failures("answers", total.failures)
+        return total
+
+    def judge(self, generator: Generator, judge: Judge, progress: Progress) -> JudgementCounts:
+        """Judge what was answered and no store holds a judgement of yet."""
+        answers = answer_store(self._pipeline.objects, generator)
+        store, total = judgement_store(self._pipeline.objects, judge), JudgementCounts()
+        done = 0
+        for asked in self._batches():
+            found = _rows(answers, [one.task.key for one in asked])
+            cases = [one.case(found[one.task.key]) for one in asked if one.task.key in found]
+            add_counts(total, judge_missing(store, judge, cases))
+            done += len(asked)
+            progress("judgements", done, len(self._questions))
+        self._keep_failures("judgements", total.failures)
+        return total
+
+    def rows(self, generator: Generator, judge: Judge) -> Iterator[pl.DataFrame]:
+        """What was answered and judged (``evaluation.answered``), batch by batch."""
+        answers = answer_store(self._pipeline.objects, generator)
+        judgements = judgement_store(self._pipeline.objects, judge)
+        unanswered, unjudged = self._failures("answers"), self._failures("judgements")
+        for asked in self._batches():
+            found = _rows(answers, [one.task.key for one in asked])
+            cases = [one.case(found[one.task.key]).key for one in asked if one.task.key in found]
+            yield answered_rows(asked, found, _rows(judgements, cases), unanswered, unjudged)
+
+    def _batches(self) -> Iterator[list[Asked]]:
+        for start in range(0, len(self._questions), BATCH):
+            questions = self._questions[start : start + BATCH]
+            contexts = self._contexts(start, questions)
+            yield [Asked(one, Task(one.question, contexts[one.id])) for one in questions]
+
+    def _contexts(self, start: int, questions: tuple[Question, ...]) -> dict[str, tuple[Context, ...]]:
+        """What search finds for a batch of questions; asked once per version."""
+        path = f"{self._root}/{start:08d}.parquet"
+        data = self._pipeline.objects.find(path)
+        if data is None:
+            search = self._pipeline.search(self._version.version)
+            hits = search([one.question for one in questions], "hybrid", self._settings.contexts)
+            rows = [
+                {"question_id": one.id, "contexts": [_context(hit) for hit in found]}
+                for one, found in zip(questions, hits, strict=True)
+            ]
+            buffer = io.BytesIO()
+            pl.DataFrame(rows, schema=SCHEMA).write_parquet(buffer)
+            data = buffer.getvalue()
+            self._pipeline.objects.put(path, data)
+        frame = pl.read_parquet(io.BytesIO(data))
+        return {identity: tuple(Context(**one) for one in found) for identity, found in frame.iter_rows()}
+
+    def _keep_failures(self, stage: str, failures: Mapping[str, str]) -> None:
+        self._pipeline.objects.put(f"{self._root}/{stage}.json", json.dumps(dict(failures)).encode())
+
+    def _failures(self, stage: str) -> dict[str, str]:
+        data = self._pipeline.objects.find(f"{self._root}/{stage}.json")
+        found: dict[str, str] = json.loads(data) if data else {}
+        return found
+
+
+def open_models(config: corpus.Answers) -> tuple[Generator, Judge]:
+    """The generator and the judge of a corpus file."""
+    return open_generator(config), open_judge(config)
+
+
+def _context(hit: Hit) -> dict[str, str]:
+    return {
+        "chunk_id": hit.chunk_id,
+        "document_id": hit.document_id,
+        "heading": " › ".join(hit.heading_path),
+        "text": hit.text,
+    }
+
+
+def _rows(store: ContentStore, keys: list[str]) -> dict[str, dict[str, Any]]:
+    found = store.collect(pl.Series("key", keys, dtype=pl.String))
+    return {row["key"]: row for row in found.iter_rows(named=True)}
+
+
+def add_counts(total: Any, counts: Any) -> None:
+    """Add up counts of the same kind."""
+    for name in total.__slots__:
+        if name == "failures":
+            total.failures |= counts.failures
+        else:
+            setattr(total, name, getattr(total, name) + getattr(counts, name))

@@ -1,0 +1,95 @@
+"""Trace what became of the documents that failing questions want, from source to chunk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from rag_assets.errors import RagAssetsError
+from rag_assets.evaluation.diagnosis import Diagnosis, DocumentTrace, diagnose, suspects
+from rag_assets.parsing.stage import document_store
+from rag_assets.sources.open import open_sources
+from rag_assets.store.snapshots import OK
+
+if TYPE_CHECKING:
+    from rag_assets.index.candidate import Candidate
+    from rag_assets.pipeline.pipeline import Pipeline
+
+TRACED = 500  # questions whose documents are read again, at most
+DEFAULT_CONTEXTS = 5
+_TAG = re.compile(r"<[^>]+>")
+
+
+def diagnose_all(
+    pipeline: Pipeline, candidate: Candidate, questions: pl.DataFrame, stale: Mapping[str, tuple[str, ...]]
+) -> tuple[Diagnosis, ...]:
+    """A diagnosis of every question that went wrong, stale ones included; of ``TRACED`` at most.
+
+    Args:
+        questions: the evaluation, stale questions left out.
+        stale: documents that are gone, by question id.
+    """
+    answers = pipeline.corpus.evaluation.answers
+    contexts = answers.contexts if answers else DEFAULT_CONTEXTS
+    rows = list(questions.filter(mode="hybrid").iter_rows(named=True))
+    failing = [row for row in rows if suspects(row, contexts)][:TRACED]
+    ranks: dict[str, dict[str, int | None]] = {}
+    for identity, mode, rank in questions.select("question_id", "mode", "first_rank").iter_rows():
+        ranks.setdefault(identity, {})[mode] = rank
+    traces = _traces(pipeline, candidate, failing)
+    found = [
+        Diagnosis(question_id=identity, stage="gold set", evidence=f"{gone[0]} is not in the corpus")
+        for identity, gone in stale.items()
+    ]
+    for row in failing:
+        mine = {name: traces[name] for name in _documents(row) if name in traces}
+        one = diagnose(row, ranks[row["question_id"]], mine, (), contexts)
+        if one is not None:
+            found.append(one)
+    return tuple(found)
+
+
+def _documents(row: Mapping[str, Any]) -> list[str]:
+    return [target["text"] for target in row["targets"] or () if target["kind"] == "document"]
+
+
+def _traces(
+    pipeline: Pipeline, candidate: Candidate, failing: list[dict[str, Any]]
+) -> dict[str, DocumentTrace]:
+    wanted = sorted({name for row in failing for name in _documents(row)})
+    if not wanted:
+        return {}
+    rows = pipeline.snapshots.rows(pipeline.snapshots.read(candidate.snapshot)).filter(
+        pl.col("document_id").is_in(wanted)
+    )
+    sources = dict(
+        zip((source.prefix for source in pipeline.corpus.sources), open_sources(pipeline.corpus), strict=True)
+    )
+    found = {}
+    for row in rows.iter_rows(named=True):
+        if row["status"] != OK:
+            found[row["document_id"]] = DocumentTrace(f"{row['reason']}: {row['detail']}", None, None, ())
+            continue
+        texts = document_store(pipeline.objects, row["format"]).collect(
+            pl.Series("key", [row["content_key"]]), ("text",)
+        )
+        chunks = pipeline.chunk_store.collect(pl.Series("key", [row["text_key"]]), ("text",))
+        found[row["document_id"]] = DocumentTrace(
+            None,
+            _source_text(sources, row),
+            texts["text"][0] if texts.height else None,
+            chunks["text"][0].to_list() if chunks.height else (),
+        )
+    return found
+
+
+def _source_text(sources: Mapping[str, Any], row: Mapping[str, Any]) -> str | None:
+    """The raw text without mark-up; None for what is no text or can no longer be read."""
+    try:
+        text = sources[row["source"]].read(row["uri"]).decode("utf-8")
+    except (RagAssetsError, UnicodeDecodeError, KeyError):
+        return None  # the diagnosis then rests on the parsed text
+    return _TAG.sub(" ", text)

@@ -1,0 +1,126 @@
+"""Judge what a stage made: its profile, its drift from what is published and its suite → a report.
+
+A verdict is made once for each profile, baseline and suite. What is there already costs a look at the
+report, and Great Expectations is not imported.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from rag_assets.errors import GateRefused
+from rag_assets.index.candidate import Spec
+from rag_assets.pipeline.profiles import StageTable, is_complete
+from rag_assets.quality import STAGES, Profile, QualityReport, Stage, StageReport, Suite, load_suite
+from rag_assets.quality.drift import drift
+from rag_assets.quality.files import QualityFiles
+from rag_assets.quality.profile import Figure, share
+from rag_assets.quality.tables import LANGUAGE_SHARE
+
+if TYPE_CHECKING:
+    from rag_assets.pipeline.pipeline import Pipeline
+
+
+def check_quality(pipeline: Pipeline, stage: Stage, suites: Path | None) -> StageReport:
+    """Judge one stage of the latest snapshot, unless that is done already.
+
+    Args:
+        pipeline: whose stores hold the rows.
+        stage: documents, chunks and embeddings once they are made; gold whenever there is a gold set.
+        suites: folder with the corpus's own suites; None for the built-in ones.
+
+    Raises:
+        ConfigurationError: the extra ``quality`` is not installed, or a suite has mistakes.
+        GoldSetError: the gold set has mistakes.
+    """
+    suite = load_suite(stage, suites)
+    files = QualityFiles(pipeline.objects, pipeline.corpus.name)
+    now = StageTable(pipeline, stage, pipeline.snapshots.latest())
+    then = _published(now)
+    report = files.read_report(now.snapshot.digest)
+    known = report.stage(stage)
+    basis = (now.key, suite.digest, then.key if then else None)
+    if known is not None and known.complete and known.basis == basis:
+        return known
+    judged = _judge(files, suite, now, then)
+    files.write_report(now.snapshot.digest, report.with_stage(judged))
+    return judged
+
+
+def quality_report(pipeline: Pipeline, suites: Path | None) -> QualityReport:
+    """Judge all stages of the latest snapshot; the gold set only if the corpus has one."""
+    for stage in STAGES:
+        if stage != "gold" or pipeline.corpus.gold_path is not None:
+            check_quality(pipeline, stage, suites)
+    files = QualityFiles(pipeline.objects, pipeline.corpus.name)
+    return files.read_report(pipeline.snapshots.latest().digest)
+
+
+def require_quality(pipeline: Pipeline, suites: Path | None) -> None:
+    """Raise GateRefused naming the expectations of severity error that the latest snapshot does not meet."""
+    errors = [result for stage in quality_report(pipeline, suites).stages for result in stage.errors]
+    if errors:
+        named = "".join(f"\n  {result.stage}: {result.sentence}" for result in errors)
+        raise GateRefused(
+            f"{pipeline.corpus.name}: the data does not meet {len(errors)} expectations:{named}"
+        )
+
+
+def _published(now: StageTable) -> StageTable | None:
+    """The table that drift is measured against: the newest published one that differs, made under the same settings."""
+    if now.stage == "gold":
+        return None
+    pipeline = now.pipeline
+    for number in sorted(pipeline.log.versions(), reverse=True):
+        publication = pipeline.log.find(number)
+        if not _same_settings(now, publication.spec):
+            return None
+        then = StageTable(pipeline, now.stage, pipeline.snapshots.read(publication.snapshot), number)
+        # What was judged may be published by now; then it is compared with what was published before.
+        if then.key != now.key:
+            return then
+    return None
+
+
+def _same_settings(now: StageTable, spec: Spec) -> bool:
+    """Whether two tables differ in their documents only."""
+    chunker = now.stage == "documents" or spec.chunker == now.pipeline.chunker.fingerprint
+    return chunker and (now.stage != "embeddings" or spec.embedder == now.pipeline.embedder.fingerprint)
+
+
+def _judge(files: QualityFiles, suite: Suite, now: StageTable, then: StageTable | None) -> StageReport:
+    from rag_assets.quality.judge import judge
+
+    profile, sample = now.profile(files)
+    baseline = then.profile(files)[0] if then else None
+    found: dict[str, Figure] = {}
+    if then is not None and baseline is not None:
+        changes = now.pipeline.snapshots.changes(then.snapshot, now.snapshot)
+        found = drift(profile, baseline, dict(changes.group_by("change").len().iter_rows()))
+    columns = suite.columns("profile")
+    row = profile.row(columns, found | _language_shares(profile, columns))
+    return StageReport(
+        stage=now.stage,
+        snapshot=now.snapshot.number,
+        profile_key=now.key,
+        suite=suite.origin,
+        suite_digest=suite.digest,
+        compared_with=then.publication if then else None,
+        baseline_key=then.key if then else None,
+        created=datetime.now(UTC),
+        complete=is_complete(profile),
+        numbers=row,
+        histograms=profile.histograms,
+        baseline_histograms=baseline.histograms if baseline else {},
+        results=judge(suite, {"profile": pl.DataFrame([row]), "sample": sample}),
+    )
+
+
+def _language_shares(profile: Profile, columns: list[str]) -> dict[str, Figure]:
+    counts = profile.histograms.get("language", {})
+    named = {column: match[1] for column in columns if (match := LANGUAGE_SHARE.fullmatch(column))}
+    return {column: share(counts.get(code, 0), sum(counts.values())) for column, code in named.items()}

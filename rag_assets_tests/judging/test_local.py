@@ -1,0 +1,108 @@
+"""The local judge: what it must tell apart, and that it is better than counting words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.judges import auroc, overlap
+from rag_assets.judging.judge import Case, Judgement
+from rag_assets.judging.local import LocalJudge
+from rag_assets.judging.support import aggregated, support_model
+
+CONTEXTS = (
+    "The tenant pays 450 euros of rent on the third working day of each month.",
+    "The landlord repairs the lift within ten days.",
+)
+QUESTION = "How much rent does the tenant pay?"
+
+
+@pytest.fixture(scope="module")
+def judge() -> LocalJudge:
+    return LocalJudge()
+
+
+def judged(judge: LocalJudge, answer: str | None, reference: str | None = None) -> Judgement:
+    (found,) = judge.judge([Case(QUESTION, CONTEXTS, answer, reference)])
+    assert isinstance(found, Judgement)
+    return found
+
+
+def test_a_case_gets_every_metric_that_applies_to_it_and_no_other(judge: LocalJudge) -> None:
+    for answer in (None, "The tenant pays 450 euros of rent."):
+        for reference in (None, "450 euros"):
+            case = Case(QUESTION, CONTEXTS, answer, reference)
+            assert set(judged(judge, answer, reference).scores) == set(case.metrics)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "The tenant pays 470 euros of rent.",
+        "The mayor of Boston pays all taxes of the tenant.",
+        "The moon is made of cheese.",
+    ],
+)
+def test_what_is_invented_scores_lower_than_what_is_supported(judge: LocalJudge, answer: str) -> None:
+    good = judged(judge, "The tenant pays 450 euros of rent.").scores["faithfulness"]
+    bad = judged(judge, answer).scores["faithfulness"]
+    assert good.value > 0.8
+    assert bad.value < good.value - 0.2
+
+
+def test_one_invented_sentence_is_named_among_supported_ones(judge: LocalJudge) -> None:
+    answer = "The tenant pays 450 euros of rent. Penguins deliver the receipt by submarine."
+    score = judged(judge, answer).scores["faithfulness"]
+    assert [holds for _, holds in score.evidence] == [True, False]
+    assert "Penguins" in score.reason
+
+
+def test_contexts_that_support_the_reference_count_more_when_they_come_first(judge: LocalJudge) -> None:
+    reference = "The tenant pays 450 euros of rent on the third working day."
+    first, last = (
+        judge.judge([Case(QUESTION, contexts, None, reference)])[0] for contexts in (CONTEXTS, CONTEXTS[::-1])
+    )
+    assert isinstance(first, Judgement) and isinstance(last, Judgement)
+    assert first.scores["contextual_precision"].value > last.scores["contextual_precision"].value
+    assert first.scores["contextual_recall"].value == last.scores["contextual_recall"].value == 1.0
+
+
+@settings(max_examples=30)
+@given(answer=st.text(max_size=80), contexts=st.lists(st.text(max_size=60), max_size=3))
+def test_any_text_is_judged_between_zero_and_one(judge: LocalJudge, answer: str, contexts: list[str]) -> None:
+    (found,) = judge.judge([Case(QUESTION, tuple(contexts), answer, answer or None)])
+    assert isinstance(found, Judgement)
+    assert all(0 <= score.value <= 1 for score in found.scores.values())
+
+
+def test_the_measured_reliability_beats_plain_word_overlap_where_it_matters() -> None:
+    measured = support_model().reliability
+    assert measured["wice"]["auroc"] > 0.71 + 0.05
+    assert measured["mtrag-human"]["auroc"] > 0.84 + 0.02
+
+
+def test_the_worst_statement_and_the_mean_both_count() -> None:
+    good, bad = np.ones(6), np.zeros(6)
+    mean, worst = np.split(aggregated([good, bad], [3, 1]), 2)
+    assert mean.tolist() == [0.75] * 6
+    assert worst.tolist() == [0.0] * 6
+
+
+@pytest.mark.slow
+def test_the_shipped_weights_reach_what_they_promise(judge: LocalJudge, shared_data: Path) -> None:
+    """On wice, whose contexts are the longest; the halves are those of the benchmark."""
+    rows = [
+        json.loads(line) for line in (shared_data / "faithfulness" / "wice.jsonl").read_text().splitlines()
+    ]
+    order = np.random.default_rng(0).permutation(len(rows))
+    held_out = [rows[place] for place in order][1::2]
+    labels = np.array([row["label"] for row in held_out])
+    scores = judge.support([Case("", (row["context"],), row["response"], None) for row in held_out])
+    reached = auroc(labels, np.array([score.value for score in scores]))
+    assert reached == pytest.approx(support_model().reliability["wice"]["auroc"], abs=0.02)
+    assert reached > auroc(labels, np.array([overlap(row) for row in held_out])) + 0.05

@@ -1,0 +1,216 @@
+"""Faults planted in every stage: the gate refuses, and the diagnosis names the stage."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from numpy.typing import NDArray
+
+from rag_assets.chunking.chunker import Chunk, Chunker
+from rag_assets.errors import GateRefused, VerificationFailed
+from rag_assets.evaluation.diagnosis import summarize_diagnoses
+from rag_assets.evaluation.report import Report
+from rag_assets.index.rows import RowSource
+from rag_assets.parsing.document import ParsedDocument
+from rag_assets.parsing.pool import ParserPool
+from rag_assets.pipeline.pipeline import Pipeline
+from rag_assets_tests.answers.faulty import FaultyServer
+from rag_assets_tests.workspace import Workspace
+
+TOPICS = (
+    "rent", "lift", "dogs", "garden", "heating", "parking", "noise", "keys", "bins", "cellar", "balcony", "windows",
+)  # fmt: skip
+PEOPLE = (
+    "Ada",
+    "Boris",
+    "Clara",
+    "Dilek",
+    "Emil",
+    "Frida",
+    "Goran",
+    "Hanna",
+    "Igor",
+    "Jonas",
+    "Karla",
+    "Lukas",
+)
+SEARCH_RULE = {"metric": "recall@5", "min": 0.8}
+
+
+def amount(place: int) -> int:
+    return 137 + 41 * place
+
+
+def gold_line(place: int, topic: str, **more: Any) -> dict[str, Any]:
+    return {
+        "id": topic,
+        "question": f"How many euros does {PEOPLE[place]} charge for the {topic}?",
+        "documents": [f"{topic}.html"],
+        "passages": [f"{PEOPLE[place]} charges {amount(place)} euros for the {topic} every year"],
+        "answer": f"{PEOPLE[place]} charges {amount(place)} euros for the {topic} every year.",
+        **more,
+    }
+
+
+def corpus(root: Path, rules: Sequence[dict[str, Any]], table: bool = False, **answers: Any) -> Workspace:
+    """Twelve documents, each with one fact at its end, and a question on each fact."""
+    made = Workspace(
+        root,
+        str(root / "store"),
+        evaluation={"gold": "gold.jsonl", "answers": {"contexts": 3, **answers}, "max_stale_share": 0.1},
+        gate={"rules": list(rules)},
+    )
+    gold = [gold_line(place, topic) for place, topic in enumerate(TOPICS)]
+    (made.path.parent / "gold.jsonl").write_text("".join(json.dumps(line) + "\n" for line in gold))
+    for place, topic in enumerate(TOPICS):
+        fact = f"{PEOPLE[place]} charges {amount(place)} euros for the {topic} every year"
+        body = (
+            f"<table><tr><th>What</th></tr><tr><td>{fact}</td></tr></table>" if table else f"<p>{fact}.</p>"
+        )
+        filler = f"This page of the house rules is about the {topic} and about nothing else in the house."
+        made.write(
+            f"{topic}.html",
+            f"<html><body><main><h1>The {topic}</h1><p>{filler} {filler}</p>{body}</main></body></html>",
+        )
+    return made
+
+
+def refused(made: Workspace, pipeline: Pipeline | None = None) -> tuple[str, Report]:
+    """The stage that the diagnosis names first, after the gate has refused."""
+    if pipeline is None:
+        pipeline, _ = made.pipeline()
+    pipeline.documents()
+    pipeline.chunks()
+    pipeline.embeddings()
+    pipeline.candidate()
+    pipeline.answers()
+    pipeline.judgements()
+    report, _ = pipeline.evaluate()
+    with pytest.raises(GateRefused):
+        pipeline.publish(reason="test", by="tests")
+    return summarize_diagnoses(report.diagnoses)[0][0], report
+
+
+def test_without_a_fault_the_same_corpus_is_published(tmp_path: Path) -> None:
+    rules = [
+        SEARCH_RULE,
+        {"metric": "faithfulness", "min": 0.6},
+        {"metric": "answer_correctness", "min": 0.5},
+    ]
+    made = corpus(tmp_path, rules)
+    made.run()
+    assert made.rows(vectors=False).height >= len(TOPICS)
+
+
+def test_shuffled_vectors_point_at_the_embedding(tmp_path: Path) -> None:
+    made = corpus(tmp_path, [{"metric": "ndcg@10", "mode": "vector", "min": 0.8}])
+    pipeline, embedder = made.pipeline()
+    right = embedder.embed
+
+    def shuffled(texts: Sequence[str], tokens: Sequence[int]) -> NDArray[np.float32]:
+        return np.roll(right(texts, tokens), 5, axis=0)
+
+    embedder.embed = shuffled  # type: ignore[method-assign]
+    stage, report = refused(made, pipeline)
+    assert stage in ("embedding", "ranking")
+    assert any(one.stage == "embedding" for one in report.diagnoses)
+
+
+def test_truncated_chunks_point_at_the_chunking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = corpus(tmp_path, [SEARCH_RULE])
+    whole = Chunker.chunk
+
+    def truncated(self: Chunker, texts: Sequence[str]) -> list[list[Chunk]]:
+        return [
+            [dataclasses.replace(chunk, text=chunk.text[:60]) for chunk in chunks]
+            for chunks in whole(self, texts)
+        ]
+
+    monkeypatch.setattr(Chunker, "chunk", truncated)
+    assert refused(made)[0] == "chunking"
+
+
+def test_a_parser_that_drops_tables_points_at_the_parsing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = corpus(tmp_path, [SEARCH_RULE], table=True)
+    whole = ParserPool.parse
+
+    def without_tables(self: ParserPool, documents: Any) -> Iterator[Any]:
+        for key, outcome in whole(self, documents):
+            if isinstance(outcome, ParsedDocument):
+                kept = [line for line in outcome.text.splitlines() if not line.lstrip().startswith("|")]
+                outcome = dataclasses.replace(outcome, text="\n".join(kept))
+            yield key, outcome
+
+    monkeypatch.setattr(ParserPool, "parse", without_tables)
+    assert refused(made)[0] == "parsing"
+
+
+def test_a_stale_index_is_refused_by_its_verification(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = corpus(tmp_path, [SEARCH_RULE])
+    fresh = RowSource.batches
+
+    def stale(self: RowSource, documents: pl.DataFrame, schema: Any) -> Iterator[Any]:
+        for batch in fresh(self, documents, schema):
+            titles = pl.Series(["an old title"] * batch.num_rows).to_arrow().cast("string")
+            yield batch.set_column(schema.get_field_index("title"), "title", titles)
+
+    monkeypatch.setattr(RowSource, "batches", stale)
+    with pytest.raises(VerificationFailed, match="with other content"):
+        made.run()
+    assert made.pipeline()[0].log.head() is None
+
+
+def test_dead_ids_point_at_the_gold_set(tmp_path: Path) -> None:
+    made = corpus(tmp_path, [SEARCH_RULE])
+    gold = [
+        gold_line(place, topic, **({"documents": [f"old/{topic}.html"]} if place < 4 else {}))
+        for place, topic in enumerate(TOPICS)
+    ]
+    (made.path.parent / "gold.jsonl").write_text("".join(json.dumps(line) + "\n" for line in gold))
+    stage, report = refused(made)
+    assert stage == "gold set"
+    assert "4 of 12 gold questions want documents that are not in the corpus" in report.verdict.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("fault", "rule"),
+    [
+        ("invented number", {"metric": "faithfulness", "min": 0.6}),
+        ("wrong prompt", {"metric": "answer_correctness", "min": 0.5}),
+    ],
+)
+def test_a_generator_that_invents_or_misunderstands_points_at_the_generation(
+    tmp_path: Path, fault: str, rule: dict[str, Any]
+) -> None:
+    def reply(call: int, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        system, user = (message["content"] for message in request["messages"])
+        asked = user.split("Question: ")[1]
+        person, topic = asked.split("does ")[1].split(" charge")[0], asked.split("for the ")[1].rstrip("?")
+        if fault == "wrong prompt":
+            assert system == "Greet the user."
+            return 200, {"answer": "Good morning, how are you today?", "citations": [], "abstained": False}
+        answer = f"{person} charges 98765 dollars for the {topic} every second week."
+        return 200, {"answer": answer, "citations": [1], "abstained": False}
+
+    with FaultyServer(reply).running() as server:
+        generator = {"type": "openai", "url": server.url, "model": "m"}
+        made = corpus(
+            tmp_path,
+            [rule],
+            generator=generator,
+            **({"instructions": "Greet the user."} if fault == "wrong prompt" else {}),
+        )
+        stage, report = refused(made)
+    assert stage == "generation"
+    assert len(report.diagnoses) >= 10

@@ -1,0 +1,118 @@
+"""``rag-assets evaluate`` and the files of ``deploy/ci``, as a CI system runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from rag_assets.cli import app
+from rag_assets_tests.workspace import Workspace
+
+ROOT = Path(__file__).resolve().parents[1]
+THINGS = (
+    "rent",
+    "lift",
+    "dogs",
+    "garden",
+    "heating",
+    "parking",
+    "noise",
+    "keys",
+    "bins",
+    "cellar",
+    "roof",
+    "door",
+)
+TOPICS = [f"{thing} rules" for thing in THINGS]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    made = Workspace(tmp_path, str(tmp_path / "store"))
+    gold = []
+    for place, topic in enumerate(TOPICS):
+        fact = f"The {topic} say that tenants wait {place + 3} working days for an answer."
+        made.write(f"{place:02d}.md", f"# {topic.title()}\n\n{fact}\n")
+        gold.append(
+            {
+                "id": f"q{place}",
+                "question": f"How many working days do tenants wait under the {topic}?",
+                "documents": [f"{place:02d}.md"],
+                "answer": fact,
+            }
+        )
+    (made.path.parent / "gold.jsonl").write_text("".join(json.dumps(line) + "\n" for line in gold))
+    made.configure(evaluation={"gold": "gold.jsonl", "answers": {"contexts": 2}})
+    monkeypatch.setenv("RAG_STORE", made.store)
+    monkeypatch.setenv("RAG_CORPORA", str(made.path.parent))
+    return made
+
+
+def evaluate(workspace: Workspace, *arguments: str) -> Result:
+    return CliRunner().invoke(app, ["evaluate", workspace.name, *arguments])
+
+
+def test_an_evaluation_publishes_nothing_and_writes_its_verdict(workspace: Workspace, tmp_path: Path) -> None:
+    page, verdict = tmp_path / "report.html", tmp_path / "verdict.xml"
+    result = evaluate(workspace, "--html", str(page), "--junit", str(verdict), "--json")
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.stdout)
+    assert (summary["gate"], summary["publication"], summary["against"]) == ("passed", None, "published")
+    assert "<title>Passed: handbook" in page.read_text()
+    assert ElementTree.parse(verdict).getroot().tag == "testsuites"
+
+
+def test_a_change_that_makes_search_worse_fails_the_build(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.run()
+    for place in range(len(TOPICS)):  # a change of every document that loses what the questions ask for
+        workspace.write(f"{place:02d}.md", "# Untitled\n\nThis page has been emptied by mistake today.\n")
+    verdict = tmp_path / "verdict.xml"
+    assert evaluate(workspace, "--json").exit_code == 0, "no rule forbids it"
+    result = evaluate(workspace, "--fail-on-regression", "--junit", str(verdict), "--json")
+    assert result.exit_code == 3
+    assert any("nDCG@10 fell from" in sentence for sentence in json.loads(result.stdout)["regressions"])
+    failures = ElementTree.parse(verdict).findall(".//failure")
+    assert any("nDCG@10 fell from" in str(failure.get("message")) for failure in failures)
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_the_test_module_for_ci_passes_good_answers_and_fails_bad_ones(
+    workspace: Workspace, wrong: bool
+) -> None:
+    pytest.importorskip("deepeval", reason="needs the extra 'quality'")
+    if wrong:
+        gold = workspace.path.parent / "gold.jsonl"
+        line = {"id": "q99", "question": "How many working days do tenants wait under the rent rules now?"}
+        gold.write_text(gold.read_text() + json.dumps(line | {"answerable": False}) + "\n")
+    assert evaluate(workspace).exit_code == 0
+    finished = subprocess.run(
+        [
+            sys.executable,
+            *("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(ROOT)),
+            str(ROOT / "deploy" / "ci" / "test_answers.py"),
+        ],
+        env={**os.environ, "RAG_CORPUS": workspace.name},
+        cwd=workspace.path.parent,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert finished.returncode == (1 if wrong else 0), finished.stdout[-3000:] + finished.stderr[-2000:]
+    if wrong:
+        assert "no document answers this, yet it was answered" in finished.stdout
+
+
+def test_the_workflow_names_commands_and_options_that_exist() -> None:
+    steps = yaml.safe_load((ROOT / "deploy" / "ci" / "evaluate.yml").read_text())["jobs"]["evaluate"]["steps"]
+    commands = [step["run"].split() for step in steps if step.get("run", "").startswith("rag-assets")]
+    assert [command[1] for command in commands] == ["check", "gold", "evaluate"]
+    shown = CliRunner().invoke(app, ["evaluate", "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).output
+    assert all(word in shown for word in commands[2] if word.startswith("--"))
