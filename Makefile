@@ -16,6 +16,7 @@ RUNTIME := $(VENV)/.runtime
 DEV     := $(VENV)/.dev
 BENCH   := $(VENV)/.bench
 DAGSTER := $(CURDIR)/.dagster
+COMMA   := ,
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -77,11 +78,11 @@ $(RUNTIME): pyproject.toml constraints.txt
 	@touch $@
 
 $(DEV): pyproject.toml constraints.txt
-	$(call install,.[dev,quality])
+	$(call install,.[dev$(COMMA)quality])
 	@touch $@ $(RUNTIME)
 
 $(BENCH): pyproject.toml constraints.txt
-	$(call install,.[dev,quality,bench])
+	$(call install,.[dev$(COMMA)quality$(COMMA)bench])
 	@touch $@ $(DEV) $(RUNTIME)
 
 # $(call install,REQUIREMENT): the virtual environment, the packages, their bytecode. Compiling after

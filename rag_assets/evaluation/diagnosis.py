@@ -25,7 +25,12 @@ ADVICE: Mapping[Stage, str] = {
     "ranking": "the right document is found too far down: give answers more contexts, or rank better",
     "generation": "the contexts hold the answer and the generator misses it: look at prompt and model",
 }
-GOOD = 0.5  # of a judge's score
+COMPLAINTS = (
+    ("faithfulness", 0.4, "the contexts do not support the answer"),
+    ("answer_correctness", 0.3, "the answer is not what the reference says"),
+    ("answer_relevancy", 0.5, "the answer does not bear on the question"),
+)
+"""(metric, least value, what a lower one means)."""
 FAR = 10  # a leg that finds a target this much further down than the other is at fault
 
 
@@ -172,13 +177,9 @@ def _bad_answer(row: Mapping[str, Any]) -> str | None:
     if row.get("answered") == 0.0:
         return "it abstained although the contexts hold the answer"
     reasons = {score["metric"]: score["reason"] for score in row.get("scores") or ()}
-    for metric, complaint in (
-        ("faithfulness", "the contexts do not support the answer"),
-        ("answer_correctness", "the answer is not what the reference says"),
-        ("answer_relevancy", "the answer does not bear on the question"),
-    ):
+    for metric, least, complaint in COMPLAINTS:
         value = row.get(metric)
-        if value is not None and value < GOOD:
+        if value is not None and value < least:
             return f"{complaint} ({metric.replace('_', ' ')} {value:.2f}: {_short(reasons.get(metric, ''))})"
     return None
 

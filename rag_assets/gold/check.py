@@ -23,7 +23,8 @@ STALE: frozenset[Kind] = frozenset(("dead document", "dead passage"))
 ANSWER_COVERAGE = 0.5
 """Share of a reference answer's words that its documents must hold; it may be worded otherwise."""
 NEAR_DUPLICATE = 0.9
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+# A number by itself: those in names, such as L6 or float32, are words.
+_NUMBER = re.compile(r"(?<![\w.,-])\d+(?:[.,\u202f ]\d{3})*(?:[.,]\d+)?(?![\w])")
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class _Evidence:
                 self._by_run[run].add(index)
         self._seen: set[int] = set()
         self._answers = {
-            question.id: frozenset(words(question.answer))
+            question.id: frozenset(word for word in words(question.answer) if not word.isdigit())
             for question in gold.questions
             if question.answer is not None and question.documents
         }
@@ -103,12 +104,14 @@ class _Evidence:
             for document in self._questions[identity].documents:
                 self._asking[document].append(identity)
         self._held: defaultdict[str, set[str]] = defaultdict(set)
+        self._numbers: defaultdict[str, set[str]] = defaultdict(set)
         self._read: defaultdict[str, int] = defaultdict(int)
 
     def look_at(self, identity: str, text: str) -> None:
         sequence = words(text)
         for question in self._asking.get(identity, ()):
             self._held[question] |= self._answers[question].intersection(sequence)
+            self._numbers[question] |= _numbers(text)
             self._read[question] += 1
         if len(self._seen) == len(self._passages):
             return
@@ -132,15 +135,19 @@ class _Evidence:
             answer = self._questions[identity].answer or ""
             if known[identity] or self._read[identity] == 0 or wanted <= {"yes", "no"}:
                 continue
-            numbers = {word for number in _NUMBER.findall(answer) for word in words(number)}
-            lacking = sorted(numbers - self._held[identity])
-            share = len(self._held[identity]) / max(1, len(wanted))
+            lacking = sorted(_numbers(answer) - self._numbers[identity])
+            share = len(self._held[identity]) / len(wanted) if wanted else 1.0
             if lacking:
                 detail = f"its documents do not hold the number {lacking[0]} of “{_shortened(answer)}”"
                 yield Finding(identity, "answer not found", detail)
             elif share < ANSWER_COVERAGE:
                 detail = f"its documents hold {share:.0%} of the words of “{_shortened(answer)}”"
                 yield Finding(identity, "answer not found", detail)
+
+
+def _numbers(text: str) -> set[str]:
+    """The numbers of a text, without the marks that people put between their digits."""
+    return {re.sub(r"\D", "", number) for number in _NUMBER.findall(text)}
 
 
 def _near_duplicates(gold: GoldSet) -> Iterable[Finding]:

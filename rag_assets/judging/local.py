@@ -19,7 +19,7 @@ from rag_assets.answers.sentences import sentences
 from rag_assets.answers.vectors import SentenceVectors
 from rag_assets.gold.words import words
 from rag_assets.judging.judge import Case, Judgement, Score
-from rag_assets.judging.support import Evidence, SupportModel, support_model
+from rag_assets.judging.support import STEM, Evidence, SupportModel, support_model
 from rag_assets.store.digest import fingerprint
 
 VERSION = 1  # raise when this file judges otherwise
@@ -57,7 +57,7 @@ class LocalJudge:
         started = time.perf_counter()
         texts: list[str] = []
         for case in cases:
-            texts.append(case.question)
+            texts += [text for text in (case.question, case.answer, case.reference) if text is not None]
             for text in (*case.contexts, case.answer or "", case.reference or ""):
                 texts += sentences(text)
         vectors = self._vectors.of(texts)
@@ -92,7 +92,8 @@ class LocalJudge:
             )
             scores["contextual_precision"] = self._precision(case, case.reference, vectors)
             if case.answer is not None:
-                scores["answer_correctness"] = self._correctness(case.answer, case.reference, vectors)
+                similarity = float(vectors[case.answer] @ vectors[case.reference])
+                scores["answer_correctness"] = correctness(case.answer, case.reference, similarity)
         return scores
 
     def _supported(self, text: str, evidence: Evidence, vectors: _Vectors) -> Score:
@@ -124,16 +125,23 @@ class LocalJudge:
         reason = f"{hits} of {len(verdicts)} contexts support a statement of the reference answer"
         return Score(total / hits if hits else 0.0, reason, tuple(verdicts))
 
-    def _correctness(self, answer: str, reference: str, vectors: _Vectors) -> Score:
-        """Harmonic mean of: the answer supports the reference, and the reference the answer."""
-        complete = self._supported(reference, evidence_of([answer], vectors), vectors)
-        sound = self._supported(answer, evidence_of([reference], vectors), vectors)
-        both = complete.value + sound.value
-        value = 2 * complete.value * sound.value / both if both else 0.0
-        return Score(
-            value,
-            f"the answer holds the reference with {complete.value:.0%}, the reference the answer with {sound.value:.0%}",
-        )
+
+def correctness(answer: str, reference: str, similarity: float) -> Score:
+    """How far an answer says what the reference says: meaning and words, and every number of the reference.
+
+    Args:
+        similarity: cosine of the two texts.
+    """
+    said, wanted = (frozenset(word[:STEM] for word in words(text)) for text in (answer, reference))
+    shared = len(said & wanted) / max(1, len(wanted))
+    numbers = [word for word in words(reference) if word.isdigit()]
+    kept = sum(number in words(answer) for number in numbers) / len(numbers) if numbers else 1.0
+    value = kept * (max(0.0, similarity) + shared) / 2
+    return Score(
+        min(1.0, value),
+        f"similar by {similarity:.2f}, {shared:.0%} of the reference's words"
+        + (f", {kept:.0%} of its numbers" if numbers else ""),
+    )
 
 
 def evidence_of(contexts: Sequence[str], vectors: Mapping[str, NDArray[np.float32]]) -> Evidence:

@@ -46,6 +46,18 @@ def test_what_no_longer_fits_is_named_by_kind(question: Question, kind: str) -> 
     assert findings(question, quarantined={"scan.pdf": "scanned"}) == [("q", kind)]
 
 
+def test_a_number_counts_however_its_digits_are_grouped_and_a_name_is_no_number() -> None:
+    text = "The model all-MiniLM-L6-v2 takes 50000000 bytes and 3.5 seconds with float32."
+    for answer, kinds in {
+        "50,000,000 bytes": [],
+        "50 000 000 bytes": [],
+        "all-MiniLM-L6-v2 with float32": [],
+        "60,000,000 bytes": ["answer not found"],
+    }.items():
+        gold = GoldSet((Question("q", "?", ("a.md",), answer=answer),))
+        assert [one.kind for one in check_gold(gold, {"a.md"}, {}, [("a.md", text)])] == kinds, answer
+
+
 def test_a_document_that_moved_is_suggested() -> None:
     gold = GoldSet((Question("q", "?", ("old/rent.md",)),))
     (finding,) = check_gold(gold, {"new/rent.md"}, {}, [])

@@ -29,7 +29,7 @@ GOLD: list[dict[str, Any]] = [
         "answer": "The tenant pays 450 euros of rent.",
     },
     {"id": "lift", "question": "Who repairs the lift?", "documents": ["lift.md"], "answer": "The landlord."},
-    {"id": "moon", "question": "How far away is the moon?", "answerable": False},
+    {"id": "moon", "question": "How far away is the moon?", "answerable": False, "tags": ["unanswerable"]},
 ]
 
 
