@@ -125,6 +125,7 @@ def rank_shares(questions: pl.DataFrame) -> list[dict[str, Any]]:
         .then(pl.lit(4))
         .otherwise(pl.lit(5))
     )
+    questions = questions.filter(pl.col("targets").is_not_null())  # the others have nothing to be found
     counts = questions.group_by("mode", place.alias("place")).len()
     totals = dict(questions.group_by("mode").len().iter_rows())
     found = {(mode, place): count for mode, place, count in counts.iter_rows()}

@@ -11,6 +11,7 @@ import pytest
 
 from rag_assets.errors import GateRefused
 from rag_assets.evaluation.files import read_report
+from rag_assets.evaluation.plots import rank_shares
 from rag_assets.evaluation.report import Report
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets_tests.answers.faulty import FaultyServer
@@ -97,6 +98,14 @@ def test_the_report_shows_answers_citations_abstention_and_scores(tmp_path: Path
     faithfulness, abstention = report.metric("faithfulness"), report.metric("abstention")
     assert faithfulness is not None and faithfulness.value > 0.5
     assert abstention is not None and (abstention.value, abstention.n) == (1.0, 1)
+    head = made.pipeline()[0].log.head()
+    assert head is not None
+    found = read_report(made.objects, head.report)
+    assert found is not None
+    lost = [share for share in rank_shares(found[1]) if share["bin"] == "not found"]
+    assert {share["share"] for share in lost} == {0.0}, (
+        "a question without targets is not one that was not found"
+    )
 
 
 def test_the_same_question_over_the_same_contexts_is_never_generated_or_judged_twice(tmp_path: Path) -> None:
