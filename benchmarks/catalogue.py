@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from benchmarks import chunking, cold, competitors, formats, incremental, judges, retrieval, scale
+from benchmarks import answers, chunking, cold, competitors, formats, incremental, judges, retrieval, scale
 from benchmarks.table import Benchmark, Column, Row, Setting, Table
 from benchmarks.texts import clone_cpp_docs
 
@@ -80,6 +80,7 @@ BENCHMARKS = {
         competitors.BENCHMARK,
         retrieval.BENCHMARK,
         judges.BENCHMARK,
+        answers.BENCHMARK,
         CHUNKING,
         FORMATS,
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rag_assets import corpus
@@ -28,10 +29,11 @@ VERSION = 1  # raise when this file answers otherwise
 NEAR = 0.1  # a further sentence must score this near to the best
 MEANING, WORDS = 0.7, 0.3
 # Logistic regression of "the contexts answer the question" on the best sentence's similarity and the share
-# of the question's words in it and in all contexts. Fitted by benchmarks/answers.py on one half of the
-# questions of SQuAD 2 and CLAPNQ; the other half is in docs/benchmarks.md.
-INTERCEPT, SIMILARITY, IN_SENTENCE, IN_CONTEXTS = -4.0, 5.0, 1.0, 2.0
-ABSTAIN_BELOW = 0.5
+# of the question's words in it and in all contexts, fitted by ``python -m benchmarks.answers`` on one half of
+# the questions of SQuAD 2 and CLAPNQ. It is a weak signal (AUROC 0.63 on the other half), so that it abstains only
+# where it is fairly sure.
+INTERCEPT, SIMILARITY, IN_SENTENCE, IN_CONTEXTS = -2.16, 2.82, -0.24, 0.5
+ABSTAIN_BELOW = 0.4
 
 
 class ExtractiveGenerator:
@@ -75,22 +77,41 @@ class ExtractiveGenerator:
         """The answer and its citations; empty when it abstains."""
         if not found:
             return "", ()
-        asked = frozenset(words(task.question))
-        question = vectors[task.question]
-        similar = [float(vectors[sentence] @ question) for sentence, _ in found]
-        shared = [len(asked.intersection(words(sentence))) / max(1, len(asked)) for sentence, _ in found]
-        scores = [MEANING * a + WORDS * b for a, b in zip(similar, shared, strict=True)]
-        best = max(range(len(found)), key=lambda place: (scores[place], -place))
-        everything = {word for sentence, _ in found for word in words(sentence)}
-        in_contexts = len(asked & everything) / max(1, len(asked))
-        if answerable(similar[best], shared[best], in_contexts) < ABSTAIN_BELOW:
+        best = best_sentence(task.question, [sentence for sentence, _ in found], vectors)
+        if answerable(*best.features) < ABSTAIN_BELOW:
             return "", ()
-        near = [place for place in range(len(found)) if scores[place] >= scores[best] - NEAR]
+        scores = best.scores
+        near = [place for place in range(len(found)) if scores[place] >= max(scores) - NEAR]
         chosen = sorted(sorted(near, key=lambda place: -scores[place])[: self._config.sentences])
         return (
             " ".join(found[place][0] for place in chosen),
             tuple(dict.fromkeys(found[place][1] for place in chosen)),
         )
+
+
+@dataclass(frozen=True)
+class Best:
+    """How the sentences of the contexts fit a question.
+
+    Attributes:
+        scores: of each sentence.
+        features: arguments of ``answerable``.
+    """
+
+    scores: Sequence[float]
+    features: tuple[float, float, float]
+
+
+def best_sentence(question: str, found: Sequence[str], vectors: Mapping[str, NDArray[np.float32]]) -> Best:
+    """Score sentences for a question; at least one. ``vectors``: of the question and of every sentence."""
+    asked = frozenset(words(question))
+    similar = [float(vectors[sentence] @ vectors[question]) for sentence in found]
+    spoken = [frozenset(words(sentence)) for sentence in found]
+    shared = [len(asked & said) / max(1, len(asked)) for said in spoken]
+    scores = [MEANING * a + WORDS * b for a, b in zip(similar, shared, strict=True)]
+    best = max(range(len(found)), key=lambda place: (scores[place], -place))
+    everywhere = len(asked & frozenset().union(*spoken)) / max(1, len(asked))
+    return Best(scores, (similar[best], shared[best], everywhere))
 
 
 def answerable(similarity: float, in_sentence: float, in_contexts: float) -> float:
