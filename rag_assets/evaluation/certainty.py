@@ -18,6 +18,7 @@ Certainty = Literal["better", "worse", "noise", "too few questions"]
 LEAST_QUESTIONS = 10
 """Below this the percentile bootstrap is far too optimistic (Efron and Tibshirani 1993, chapter 13)."""
 Z = 1.96  # of a 95 % interval
+LEAST_CHANGE = 0.001  # smaller ones matter to nobody
 
 
 def certainty(deltas: NDArray[np.float64], samples: int) -> tuple[Certainty, float, float]:
@@ -39,7 +40,8 @@ def questions_to_see(change: float, deltas: NDArray[np.float64]) -> int:
     """Questions from which a mean change of this size would stand out of noise as strong as that of ``deltas``.
 
     Normal approximation of a paired comparison: n = (z · s / change)², s the standard deviation of the
-    differences (Sakai, Statistical Reform in Information Retrieval?, SIGIR Forum 2014). ``change`` above 0.
+    differences (Sakai, Statistical Reform in Information Retrieval?, SIGIR Forum 2014). A change below
+    ``LEAST_CHANGE`` counts as that.
     """
     spread = float(np.std(deltas, ddof=1)) if len(deltas) > 1 else 0.0
-    return max(LEAST_QUESTIONS, math.ceil((Z * spread / change) ** 2))
+    return max(LEAST_QUESTIONS, math.ceil((Z * spread / max(change, LEAST_CHANGE)) ** 2))
