@@ -11,10 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_exponential
+
 from rag_assets.errors import StoreUnavailable, redacted
 from rag_assets.store.objects import ObjectStore
 
 if TYPE_CHECKING:
+    from lance import LanceDataset
     from lancedb.db import DBConnection
     from lancedb.table import LanceTable
 
@@ -75,14 +78,28 @@ def read_tags(objects: ObjectStore, corpus: str) -> dict[str, int]:
             if "not found" in str(error).lower():
                 return {}
             raise
-        for attempt in range(TAG_ATTEMPTS):
-            try:
-                return {name: int(tag["version"]) for name, tag in dataset.tags.list().items()}
-            except (RuntimeError, ValueError, OSError) as error:
-                # Lance lists the tags and then reads each: one that a build drops in between is not found.
-                if "_refs/tags" not in str(error) or attempt == TAG_ATTEMPTS - 1:
-                    raise
-        raise AssertionError("unreachable")
+        return _list_tags(dataset)
+
+
+def _moving(error: BaseException) -> bool:
+    """Whether tags were written while they were read.
+
+    Lance lists the tags and then reads each: one that is dropped in between is not found. It asks for a
+    tag's size and then for as many bytes: one that moves in between may be cut off.
+    """
+    return isinstance(error, (RuntimeError, ValueError, OSError)) and (
+        "_refs/tags" in str(error) or "refs.rs" in str(error)
+    )
+
+
+@retry(
+    retry=retry_if_exception(_moving),
+    stop=stop_after_attempt(TAG_ATTEMPTS),
+    wait=wait_random_exponential(multiplier=0.01, max=0.5),
+    reraise=True,
+)
+def _list_tags(dataset: LanceDataset) -> dict[str, int]:
+    return {name: int(tag["version"]) for name, tag in dataset.tags.list().items()}
 
 
 @contextmanager
