@@ -32,6 +32,9 @@ COMPLAINTS = (
 )
 """(metric, least value, what a lower one means)."""
 FAR = 10  # a leg that finds a target this much further down than the other is at fault
+BLIND_SHARE = 0.3
+"""Vector search that misses this share of what full-text search finds is broken, even where the fusion of
+both hides it."""
 
 
 class Diagnosis(BaseModel):
@@ -68,6 +71,17 @@ def suspects(row: Mapping[str, Any], contexts: int) -> bool:
     if row["first_rank"] is None or row["first_rank"] > contexts:
         return True
     return any(target["rank"] is None for target in row["targets"]) or _bad_answer(row) is not None
+
+
+def misled_by_vectors(ranks: Mapping[str, Mapping[str, int | None]], contexts: int) -> frozenset[str]:
+    """Questions that only full-text search finds, if they are so many that the vectors must be wrong.
+
+    Args:
+        ranks: best rank of any target by search mode, by question id.
+        contexts: results that reach an answer.
+    """
+    misled = frozenset(identity for identity, mine in ranks.items() if _vectors_miss(mine, contexts))
+    return misled if len(misled) >= BLIND_SHARE * len(ranks) else frozenset()
 
 
 def diagnose(
@@ -156,11 +170,8 @@ def _lost_on_the_way(wanted: str, traces: Mapping[str, DocumentTrace]) -> tuple[
 def _search_at_fault(
     row: Mapping[str, Any], ranks: Mapping[str, int | None], contexts: int
 ) -> tuple[Stage, str]:
-    shown = ", ".join(
-        f"{mode} {'not found' if rank is None else f'rank {rank}'}" for mode, rank in ranks.items()
-    )
-    vector, text, hybrid = ranks.get("vector"), ranks.get("text"), ranks.get("hybrid")
-    if text is not None and text <= contexts and (vector is None or vector > FAR * text):
+    shown, hybrid = shown_ranks(ranks), ranks.get("hybrid")
+    if _vectors_miss(ranks, contexts):
         return "embedding", shown
     if hybrid is None:
         return "retrieval", shown
@@ -170,6 +181,18 @@ def _search_at_fault(
         target["text"] for target in row["targets"] if target["rank"] is None or target["rank"] > contexts
     )
     return "ranking", f"{shown}, but “{_short(lacking)}” is not among the first {contexts}"
+
+
+def shown_ranks(ranks: Mapping[str, int | None]) -> str:
+    """What each search found, in words."""
+    return ", ".join(
+        f"{mode} {'not found' if rank is None else f'rank {rank}'}" for mode, rank in ranks.items()
+    )
+
+
+def _vectors_miss(ranks: Mapping[str, int | None], contexts: int) -> bool:
+    vector, text = ranks.get("vector"), ranks.get("text")
+    return text is not None and text <= contexts and (vector is None or vector > FAR * text)
 
 
 def _bad_answer(row: Mapping[str, Any]) -> str | None:

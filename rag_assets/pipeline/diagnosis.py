@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from rag_assets.errors import RagAssetsError
-from rag_assets.evaluation.diagnosis import Diagnosis, DocumentTrace, diagnose, suspects
+from rag_assets.evaluation.diagnosis import (
+    Diagnosis,
+    DocumentTrace,
+    diagnose,
+    misled_by_vectors,
+    shown_ranks,
+    suspects,
+)
 from rag_assets.parsing.stage import document_store
 from rag_assets.sources.open import open_sources
 from rag_assets.store.snapshots import OK
@@ -40,6 +47,7 @@ def diagnose_all(
     for identity, mode, rank in questions.select("question_id", "mode", "first_rank").iter_rows():
         ranks.setdefault(identity, {})[mode] = rank
     traces = _traces(pipeline, candidate, failing)
+    misled = misled_by_vectors(ranks, contexts)
     found = [
         Diagnosis(question_id=identity, stage="gold set", evidence=f"{gone[0]} is not in the corpus")
         for identity, gone in stale.items()
@@ -49,6 +57,12 @@ def diagnose_all(
         one = diagnose(row, ranks[row["question_id"]], mine, (), contexts)
         if one is not None:
             found.append(one)
+    known = {one.question_id for one in found}
+    found += [
+        Diagnosis(question_id=identity, stage="embedding", evidence=shown_ranks(ranks[identity]))
+        for identity in ranks
+        if identity in misled and identity not in known
+    ]
     return tuple(found)
 
 
