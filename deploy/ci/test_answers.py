@@ -16,7 +16,7 @@ from deepeval.metrics import BaseMetric
 from deepeval.test_case import LLMTestCase
 
 from rag_assets.corpus import load_corpus
-from rag_assets.evaluation.report import AnswerDetail, JudgedScore
+from rag_assets.evaluation.details import AnswerDetail, JudgedScore
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.settings import Settings
 from rag_assets.store.objects import ObjectStore
@@ -25,7 +25,7 @@ THRESHOLDS = {"faithfulness": 0.4, "answer_correctness": 0.2}
 """The least that one question must reach; the gate of the corpus file holds the means."""
 
 
-class Judged(BaseMetric):  # type: ignore[misc]
+class Judged(BaseMetric):
     """A score that the corpus's judge has given."""
 
     def __init__(self, score: JudgedScore, threshold: float) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
+from rag_assets.evaluation.details import HEADLINE_MODE
 from rag_assets.evaluation.metrics import title_of
-from rag_assets.evaluation.report import HEADLINE_MODE, Report
+from rag_assets.evaluation.report import Report
 from rag_assets.evaluation.slices import describe
 from rag_assets.evaluation.summary import ComparisonRow
 
@@ -50,7 +51,7 @@ def junit(report: Report, *, fail_on_regression: bool) -> str:
     document = JUnitXml()
     document.add_testsuite(gate)
     document.add_testsuite(compared)
-    return str(document.tostring().decode())  # type: ignore[no-untyped-call]
+    return str(document.tostring().decode())
 
 
 def regressions_of(report: Report) -> list[str]:

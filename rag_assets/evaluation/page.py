@@ -15,9 +15,10 @@ from pydantic import JsonValue
 
 from rag_assets.corpus import ANSWER_METRICS
 from rag_assets.evaluation import plots
+from rag_assets.evaluation.details import DECIDING_METRIC, HEADLINE_MODE
 from rag_assets.evaluation.diagnosis import ADVICE, summarize_diagnoses
 from rag_assets.evaluation.metrics import title_of
-from rag_assets.evaluation.report import DECIDING_METRIC, HEADLINE_MODE, Report
+from rag_assets.evaluation.report import Report
 
 if TYPE_CHECKING:
     from jinja2 import Template

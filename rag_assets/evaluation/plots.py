@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from rag_assets.evaluation.details import DECIDING_METRIC
 from rag_assets.evaluation.metrics import title_of
-from rag_assets.evaluation.report import DECIDING_METRIC, Report
+from rag_assets.evaluation.report import Report
 
 if TYPE_CHECKING:
     import altair as alt

@@ -14,22 +14,24 @@ import polars as pl
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 from rag_assets.corpus import Corpus, Mode
-from rag_assets.evaluation.answered import MODE as ANSWERS_MODE
 from rag_assets.evaluation.cost import Cost
+from rag_assets.evaluation.details import (
+    HEADLINE_MODE,
+    AnswerDetail,
+    QuestionChange,
+    QuestionDetail,
+    answer_details,
+    changed_questions,
+    worst_questions,
+)
 from rag_assets.evaluation.diagnosis import Diagnosis
 from rag_assets.evaluation.gate import Verdict, decide
 from rag_assets.evaluation.slices import SliceRow, describe, regressions
 from rag_assets.evaluation.standards import max_unjudged_share
-from rag_assets.evaluation.summary import ComparisonRow, MetricRow, compare, metric_names, pair, summarize
+from rag_assets.evaluation.summary import ComparisonRow, MetricRow, compare, pair, summarize
 from rag_assets.gold import GoldSet
 
-HEADLINE_MODE: Mode = "hybrid"
-"""Readers search hybrid unless they ask otherwise: the headline figures are those of this mode."""
-DECIDING_METRIC = "ndcg@10"
-"""Ranks questions from worst to best and counts them as improved or worse: it sees every rank up to ten."""
 SMALL_GOLD_SET = 50
-SHOWN_CHANGES = 200
-SHOWN_ANSWERS = 100
 
 
 class _Model(BaseModel):
@@ -49,96 +51,12 @@ class Subject(_Model):
     embedder: str = Field(description="Model, revision and dimension for a human reader.")
 
 
-class Wanted(_Model):
-    """A target and the rank at which it was found; None when it was not."""
-
-    kind: str
-    text: str
-    rank: int | None
-
-
-class FoundHit(_Model):
-    """One of the best hits of a question."""
-
-    document_id: str
-    chunk_id: str
-    heading: str
-    score: float
-    text: str
-    relevant: bool
-
-
-class QuestionDetail(_Model):
-    """A question that went badly: what was wanted and what was found instead."""
-
-    question_id: str
-    question: str
-    tags: tuple[str, ...]
-    mode: Mode
-    value: float = Field(description="DECIDING_METRIC of this question.")
-    published: float | None = Field(description="The same in the published version, if it was asked there.")
-    first_rank: int | None
-    targets: tuple[Wanted, ...]
-    hits: tuple[FoundHit, ...]
-
-
-class QuestionChange(_Model):
-    """A question whose DECIDING_METRIC differs from the published version's."""
-
-    question_id: str
-    question: str
-    published: float
-    candidate: float
-
-
-class Passage(_Model):
-    """A context of an answer."""
-
-    chunk_id: str
-    document_id: str
-    heading: str
-    text: str
-    cited: bool
-
-
-class Statement(_Model):
-    """A statement and the judge's verdict on it."""
-
-    statement: str
-    holds: bool
-
-
-class JudgedScore(_Model):
-    """One metric of one answer."""
-
-    metric: str
-    value: float
-    reason: str
-    evidence: tuple[Statement, ...]
-
-
 class StaleQuestion(_Model):
     """A gold question that was not counted, because documents that it wants are gone from the corpus."""
 
     question_id: str
     question: str
     documents: tuple[str, ...]
-
-
-class AnswerDetail(_Model):
-    """A question with its contexts, its answer, and what the judge said."""
-
-    question_id: str
-    question: str
-    tags: tuple[str, ...]
-    answerable: bool
-    answer: str | None = Field(description="None where there is none: it abstained, or failed.")
-    abstained: bool
-    reference: str | None
-    failure: str | None = Field(description="Why it was not answered or not judged.")
-    contexts: tuple[Passage, ...]
-    scores: tuple[JudgedScore, ...]
-    published: str | None = Field(default=None, description="What the published version answered.")
 
 
 class Judged(_Model):
@@ -248,8 +166,8 @@ def build_report(
         questions=0 if gold is None else len(gold.questions),
         metrics=summarize(questions, samples),
         comparison=() if before is None else compare(questions, before, samples),
-        changes=() if before is None else _changes(questions, before),
-        worst=_worst(questions, before, corpus.evaluation.worst_questions),
+        changes=() if before is None else changed_questions(questions, before),
+        worst=worst_questions(questions, before, corpus.evaluation.worst_questions),
         verdict=decide(corpus.gate.rules, questions, before, problems, max_unjudged_share(corpus)),
         index=dict(index),
         warnings=(
@@ -258,7 +176,7 @@ def build_report(
             *warnings,
         ),
         judged=judged,
-        answers=() if judged is None else _answers(questions, before, diagnoses),
+        answers=() if judged is None else answer_details(questions, before, diagnoses),
         costs=tuple(costs),
         currency=corpus.evaluation.prices.currency,
         diagnoses=tuple(diagnoses),
@@ -291,87 +209,3 @@ def _own_warnings(
                 f"The published version answered {shared} of these {count} questions: only they are compared."
             )
     return found
-
-
-def _changes(questions: pl.DataFrame, before: pl.DataFrame) -> tuple[QuestionChange, ...]:
-    if DECIDING_METRIC not in metric_names(before):
-        return ()
-    both = pair(questions, before, [DECIDING_METRIC]).filter(pl.col("mode") == HEADLINE_MODE)
-    rows = (
-        both.select(
-            "question_id",
-            "question",
-            published=pl.col(f"{DECIDING_METRIC}_published"),
-            candidate=pl.col(DECIDING_METRIC),
-        )
-        .with_columns(size=(pl.col("candidate") - pl.col("published")).abs().round(9))
-        .filter(pl.col("size") > 0)
-        .sort(["size", "question_id"], descending=[True, False])
-        .head(SHOWN_CHANGES)
-        .drop("size")
-    )
-    return tuple(QuestionChange(**row) for row in rows.iter_rows(named=True))
-
-
-def _worst(questions: pl.DataFrame, before: pl.DataFrame | None, count: int) -> tuple[QuestionDetail, ...]:
-    rows = questions.filter((pl.col("mode") == HEADLINE_MODE) & (pl.col(DECIDING_METRIC) < 1))
-    if before is not None and DECIDING_METRIC in metric_names(before):
-        earlier = before.select("question_key", "mode", pl.col(DECIDING_METRIC).alias("published"))
-        rows = rows.join(earlier, on=["question_key", "mode"], how="left")
-    else:
-        rows = rows.with_columns(published=pl.lit(None, pl.Float64))
-    rows = rows.sort(
-        [DECIDING_METRIC, "first_rank", "question_id"], descending=[False, True, False], nulls_last=False
-    ).head(count)
-    return tuple(
-        QuestionDetail(
-            question_id=row["question_id"],
-            question=row["question"],
-            tags=tuple(row["tags"]),
-            mode=row["mode"],
-            value=row[DECIDING_METRIC],
-            published=row["published"],
-            first_rank=row["first_rank"],
-            targets=tuple(Wanted(**target) for target in row["targets"]),
-            hits=tuple(FoundHit(**hit) for hit in row["hits"]),
-        )
-        for row in rows.iter_rows(named=True)
-    )
-
-
-def _answers(
-    questions: pl.DataFrame, before: pl.DataFrame | None, diagnoses: Sequence[Diagnosis]
-) -> tuple[AnswerDetail, ...]:
-    """Answered questions in detail: those that went wrong first, then in the order of the gold set."""
-    wrong = [one.question_id for one in diagnoses]
-    rows = (
-        questions.filter((pl.col("mode") == ANSWERS_MODE) & pl.col("answerable").is_not_null())
-        .with_columns(
-            fine=~pl.col("question_id").is_in(wrong) & pl.coalesce("unanswered", "unjudged").is_null()
-        )
-        .sort("fine", maintain_order=True)
-        .head(SHOWN_ANSWERS)
-    )
-    earlier: dict[str, str | None] = {}
-    if before is not None and "answer" in before.columns:
-        asked = before.filter(pl.col("mode") == ANSWERS_MODE)
-        earlier = dict(asked.select("question_key", "answer").iter_rows())
-    return tuple(
-        AnswerDetail(
-            question_id=row["question_id"],
-            question=row["question"],
-            tags=tuple(row["tags"]),
-            answerable=row["answerable"],
-            answer=row["answer"] or None,
-            abstained=bool(row["abstained"]),
-            reference=row["reference"],
-            failure=row["unanswered"] or row["unjudged"],
-            contexts=tuple(
-                Passage(**context, cited=context["chunk_id"] in (row["citations"] or ()))
-                for context in row["contexts"] or ()
-            ),
-            scores=tuple(JudgedScore(**score) for score in row["scores"] or ()),
-            published=earlier.get(row["question_key"]),
-        )
-        for row in rows.iter_rows(named=True)
-    )

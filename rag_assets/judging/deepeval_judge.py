@@ -103,7 +103,7 @@ def _model(endpoint: ChatEndpoint, name: str) -> Any:
     """A DeepEval model that calls the endpoint and counts tokens."""
     from deepeval.models import DeepEvalBaseLLM
 
-    class EndpointModel(DeepEvalBaseLLM):  # type: ignore[no-untyped-call]
+    class EndpointModel(DeepEvalBaseLLM):
         prompt_tokens = 0
         completion_tokens = 0
 
@@ -114,7 +114,8 @@ def _model(endpoint: ChatEndpoint, name: str) -> Any:
             return name
 
         def generate(self, *args: Any, **kwargs: Any) -> Any:
-            raise NotImplementedError("judged asynchronously")
+            # DeepEval demands the method; its own synchronous way would run one call at a time.
+            raise TypeError("this judge is asynchronous: measure with a_measure")
 
         async def a_generate(self, *args: Any, **kwargs: Any) -> Any:
             prompt, schema = args[0], kwargs["schema"]

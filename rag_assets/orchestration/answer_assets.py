@@ -41,7 +41,7 @@ def answer_assets(corpus: Corpus, index: dg.AssetsDefinition) -> list[dg.AssetsD
             pipeline = store.pipeline(context, corpus, progress)
             counts = pipeline.answers()
             return dg.MaterializeResult(
-                metadata=metadata.answers(pipeline, counts),
+                metadata=metadata.asked(counts),
                 data_version=data_version(pipeline.latest_candidate().tag, *sorted(counts.failures)),
             )
 
@@ -62,7 +62,7 @@ def answer_assets(corpus: Corpus, index: dg.AssetsDefinition) -> list[dg.AssetsD
             pipeline = store.pipeline(context, corpus, progress)
             counts = pipeline.judgements()
             return dg.MaterializeResult(
-                metadata=metadata.judgements(pipeline, counts),
+                metadata=metadata.asked(counts),
                 data_version=data_version(pipeline.latest_candidate().tag, *sorted(counts.failures)),
             )
 

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import polars as pl
 
-from rag_assets.answers.stage import AnswerCounts
+from rag_assets.answers.asking import AskCounts
 from rag_assets.chunking.stage import ChunkCounts
 from rag_assets.embedding.stage import EmbeddingCounts
 from rag_assets.evaluation.report import Report
 from rag_assets.index.candidate import Candidate
-from rag_assets.judging.stage import JudgementCounts
 from rag_assets.parsing.stage import DocumentCounts
 from rag_assets.publication.log import Publication
 from rag_assets.store.snapshots import OK, Snapshot
@@ -108,16 +107,16 @@ def candidate(found: Candidate, state: str) -> Facts:
     return facts
 
 
-def answers(pipeline: Pipeline, counts: AnswerCounts) -> Facts:
-    """What was generated and what it took."""
-    facts = _counts(counts, "generated", "reused", "prompt_tokens", "completion_tokens")
-    return {**facts, "model_seconds": counts.seconds, **_failures(counts.failures)}
-
-
-def judgements(pipeline: Pipeline, counts: JudgementCounts) -> Facts:
-    """What was judged and what it took."""
-    facts = _counts(counts, "judged", "reused", "prompt_tokens", "completion_tokens")
-    return {**facts, "model_seconds": counts.seconds, **_failures(counts.failures)}
+def asked(counts: AskCounts) -> Facts:
+    """What was answered or judged, and what it took."""
+    reasons = Counter(counts.failures.values()).most_common(PREVIEW)
+    rows = [{"reason": reason, "questions": number} for reason, number in reasons]
+    return {
+        **_counts(counts, "made", "reused", "prompt_tokens", "completion_tokens"),
+        "model_seconds": counts.seconds,
+        "failed": len(counts.failures),
+        **({"failures": _table(rows)} if rows else {}),
+    }
 
 
 def evaluation(pipeline: Pipeline, report: Report, path: str) -> Facts:
@@ -196,13 +195,6 @@ def _length_plot(rows: pl.DataFrame) -> dg.MarkdownMetadataValue:
         for tokens, count in bins.sort("tokens").iter_rows()
     ]
     return dg.MetadataValue.md("\n".join(["```", *lines, "```"]))
-
-
-def _failures(failures: Mapping[str, str]) -> Facts:
-    """How many failed, and the reasons with their numbers."""
-    reasons = Counter(failures.values()).most_common(PREVIEW)
-    rows = [{"reason": reason, "questions": number} for reason, number in reasons]
-    return {"failed": len(failures), **({"failures": _table(rows)} if rows else {})}
 
 
 def _counts(counts: object, *names: str) -> Mapping[str, int]:

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from rag_assets import corpus
+from rag_assets.answers.asking import AskCounts
 from rag_assets.answers.generator import Context, Generator, Task
 from rag_assets.answers.open import open_generator
-from rag_assets.answers.stage import AnswerCounts, answer_missing, answer_store
+from rag_assets.answers.stage import answer_missing, answer_store
 from rag_assets.evaluation.answered import CONTEXT, Asked, answered_rows
 from rag_assets.evaluation.search import Hit
 from rag_assets.gold import Question
 from rag_assets.judging.judge import Judge
 from rag_assets.judging.open import open_judge
-from rag_assets.judging.stage import JudgementCounts, judge_missing, judgement_store
+from rag_assets.judging.stage import judge_missing, judgement_store
 from rag_assets.pipeline.progress import Progress
 from rag_assets.store.content import ContentStore
 from rag_assets.store.digest import fingerprint
@@ -61,27 +62,26 @@ class AnsweredVersion:
         key = fingerprint({"gold": gold.digest, "contexts": settings.contexts})
         self._root = f"corpora/{pipeline.corpus.name}/contexts/{version.tag}-{key[:12]}"
 
-    def answer(self, generator: Generator, progress: Progress) -> AnswerCounts:
+    def answer(self, generator: Generator, progress: Progress) -> AskCounts:
         """Answer what no store holds an answer to yet."""
-        store, total = answer_store(self._pipeline.objects, generator), AnswerCounts()
+        store, total = answer_store(self._pipeline.objects, generator), AskCounts()
         done = 0
         for asked in self._batches():
-            counts = answer_missing(store, generator, [one.task for one in asked])
-            add_counts(total, counts)
+            total.add(answer_missing(store, generator, [one.task for one in asked]))
             done += len(asked)
             progress("answers", done, len(self._questions))
         self._keep_failures("answers", total.failures)
         return total
 
-    def judge(self, generator: Generator, judge: Judge, progress: Progress) -> JudgementCounts:
+    def judge(self, generator: Generator, judge: Judge, progress: Progress) -> AskCounts:
         """Judge what was answered and no store holds a judgement of yet."""
         answers = answer_store(self._pipeline.objects, generator)
-        store, total = judgement_store(self._pipeline.objects, judge), JudgementCounts()
+        store, total = judgement_store(self._pipeline.objects, judge), AskCounts()
         done = 0
         for asked in self._batches():
             found = _rows(answers, [one.task.key for one in asked])
             cases = [one.case(found[one.task.key]) for one in asked if one.task.key in found]
-            add_counts(total, judge_missing(store, judge, cases))
+            total.add(judge_missing(store, judge, cases))
             done += len(asked)
             progress("judgements", done, len(self._questions))
         self._keep_failures("judgements", total.failures)
@@ -147,12 +147,3 @@ def _context(hit: Hit) -> dict[str, str]:
 def _rows(store: ContentStore, keys: list[str]) -> dict[str, dict[str, Any]]:
     found = store.collect(pl.Series("key", keys, dtype=pl.String))
     return {row["key"]: row for row in found.iter_rows(named=True)}
-
-
-def add_counts(total: Any, counts: Any) -> None:
-    """Add up counts of the same kind."""
-    for name in total.__slots__:
-        if name == "failures":
-            total.failures |= counts.failures
-        else:
-            setattr(total, name, getattr(total, name) + getattr(counts, name))

@@ -8,9 +8,10 @@ import polars as pl
 
 from rag_assets.evaluation.answered import is_complete, with_answers
 from rag_assets.evaluation.cost import Cost, cost_of
+from rag_assets.evaluation.details import DECIDING_METRIC
 from rag_assets.evaluation.evaluate import evaluate, no_questions
 from rag_assets.evaluation.files import read_report, write_report
-from rag_assets.evaluation.report import DECIDING_METRIC, Judged, Report, StaleQuestion, Subject, build_report
+from rag_assets.evaluation.report import Judged, Report, StaleQuestion, Subject, build_report
 from rag_assets.evaluation.slices import counted_metrics, slice_rows, with_slices
 from rag_assets.gold import GoldSet
 from rag_assets.gold.check import dead_documents

@@ -7,15 +7,15 @@ process or in many, one by one or all together, and after a crash wherever it ha
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any, Literal
 
 import polars as pl
 
+from rag_assets.answers.asking import AskCounts
 from rag_assets.answers.generator import Generator
-from rag_assets.answers.stage import AnswerCounts
 from rag_assets.chunking.chunker import Chunker
 from rag_assets.chunking.stage import ChunkCounts, chunk_missing, chunk_store
 from rag_assets.corpus import Corpus
@@ -32,9 +32,8 @@ from rag_assets.index.schema import read_metadata
 from rag_assets.index.search import BatchSearch, PinnedIndex
 from rag_assets.index.table import open_table, read_tags
 from rag_assets.judging.judge import Judge
-from rag_assets.judging.stage import JudgementCounts
 from rag_assets.parsing.stage import DocumentCounts, check_quarantine, document_store, update_documents
-from rag_assets.pipeline.answers import AnsweredVersion, Version, add_counts, open_models
+from rag_assets.pipeline.answers import AnsweredVersion, Version, open_models
 from rag_assets.pipeline.candidate import build_candidate
 from rag_assets.pipeline.evaluation import evaluate_candidate
 from rag_assets.pipeline.progress import Progress, silent
@@ -256,33 +255,23 @@ class Pipeline:
             raise VerificationFailed(f"{self.corpus.name}: the index of the latest snapshot is not built yet")
         return latest
 
-    def answers(self) -> AnswerCounts:
+    def answers(self) -> AskCounts:
         """Answer the gold questions from the latest candidate and from what is published.
 
         Raises:
             ConfigurationError: the corpus file does not ask for answers.
         """
-        started = time.perf_counter()
         generator, _ = self._required_models()
-        total = AnswerCounts()
-        for version in self._answered_versions():
-            add_counts(total, version.answer(generator, self._progress))
-        self._record("answers", {**asdict(total), "failures": len(total.failures)}, started)
-        return total
+        return self._ask("answers", lambda version: version.answer(generator, self._progress))
 
-    def judgements(self) -> JudgementCounts:
+    def judgements(self) -> AskCounts:
         """Judge the answers to the gold questions.
 
         Raises:
             ConfigurationError: the corpus file does not ask for answers.
         """
-        started = time.perf_counter()
         generator, judge = self._required_models()
-        total = JudgementCounts()
-        for version in self._answered_versions():
-            add_counts(total, version.judge(generator, judge, self._progress))
-        self._record("judgements", {**asdict(total), "failures": len(total.failures)}, started)
-        return total
+        return self._ask("judgements", lambda version: version.judge(generator, judge, self._progress))
 
     def evaluate(self) -> tuple[Report, str]:
         """Measure the latest candidate and decide. Returns the report and where it lies in the store."""
@@ -317,14 +306,16 @@ class Pipeline:
             raise ConfigurationError(f"{self.corpus.name}: set evaluation.answers to have questions answered")
         return self.models
 
-    def _answered_versions(self) -> list[AnsweredVersion]:
-        """The latest candidate, and what it is compared with."""
+    def _ask(self, stage: str, ask: Callable[[AnsweredVersion], AskCounts]) -> AskCounts:
+        """Ask of the latest candidate, and of what it is compared with."""
+        started = time.perf_counter()
         candidate = self.latest_candidate()
-        versions = [Version(candidate.tag, candidate.version)]
+        total = ask(AnsweredVersion(self, Version(candidate.tag, candidate.version)))
         before = self.log.before(candidate.version)
         if before is not None:
-            versions.append(Version(before.candidate, before.version))
-        return [AnsweredVersion(self, version) for version in versions]
+            total.add(ask(AnsweredVersion(self, Version(before.candidate, before.version))))
+        self._record(stage, {**asdict(total), "failures": len(total.failures)}, started)
+        return total
 
     def _stands(self, candidate: Candidate, spec: Spec) -> bool:
         """Whether a recorded candidate is of this spec and its version is still in the table."""

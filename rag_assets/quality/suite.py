@@ -126,9 +126,10 @@ def built_in(stage: Stage) -> str:
 def copy_built_in(folder: Path) -> list[Path]:
     """Write the built-in suites into a folder, to be edited. Files that are there stay. Returns what was written."""
     folder.mkdir(parents=True, exist_ok=True)
-    written = [path for stage in STAGES if not (path := folder / f"{stage}.yaml").exists()]
+    wanted = {folder / f"{stage}.yaml": stage for stage in STAGES}
+    written = [path for path in wanted if not path.exists()]
     for path in written:
-        path.write_text(built_in(path.stem), encoding="utf-8")  # type: ignore[arg-type]
+        path.write_text(built_in(wanted[path]), encoding="utf-8")
     return written
 
 

@@ -30,6 +30,13 @@ TEXTS = [
 ]
 
 
+def wordllama_folder() -> Path:
+    """Where the package lies; importing it would load its own model code."""
+    spec = find_spec("wordllama")
+    assert spec is not None and spec.submodule_search_locations is not None
+    return Path(spec.submodule_search_locations[0])
+
+
 def config(**fields: object) -> Config:
     return Config.model_validate({"precision": "float32", **fields})
 
@@ -177,7 +184,7 @@ def test_a_static_table_gives_the_vectors_of_sentence_transformers_without_impor
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
     from tokenizers import Tokenizer
 
-    package = Path(next(iter(find_spec("wordllama").submodule_search_locations)))  # type: ignore
+    package = wordllama_folder()
     (table,) = load_file(package / "weights/l2_supercat_256.safetensors").values()
     tokenizer = Tokenizer.from_file(str(package / "tokenizers/l2_supercat_tokenizer_config.json"))
     tokenizer.no_truncation()
@@ -193,7 +200,7 @@ def test_a_static_table_gives_the_vectors_of_sentence_transformers_without_impor
 
 
 def test_a_static_table_is_found_by_path(tmp_path: Path) -> None:
-    package = Path(next(iter(find_spec("wordllama").submodule_search_locations)))  # type: ignore
+    package = wordllama_folder()
     shutil.copy(package / "weights/l2_supercat_256.safetensors", tmp_path / "model.safetensors")
     shutil.copy(package / "tokenizers/l2_supercat_tokenizer_config.json", tmp_path / "tokenizer.json")
     moved = open_embedder(config(type="static", model=str(tmp_path)))

@@ -111,15 +111,15 @@ def test_the_report_shows_answers_citations_abstention_and_scores(tmp_path: Path
 def test_the_same_question_over_the_same_contexts_is_never_generated_or_judged_twice(tmp_path: Path) -> None:
     made = workspace(tmp_path)
     pipeline = build(made)
-    assert pipeline.answers().generated == 3
-    assert pipeline.judgements().judged == 3
+    assert pipeline.answers().made == 3
+    assert pipeline.judgements().made == 3
     for name in DOCUMENTS:
         (made.documents / name).rename(made.documents / f"moved-{name}")
     pipeline = build(made)
     counts = pipeline.answers()
-    assert (counts.generated, counts.reused) == (0, 3)
+    assert (counts.made, counts.reused) == (0, 3)
     judged = pipeline.judgements()
-    assert (judged.judged, judged.reused) == (0, 3)
+    assert (judged.made, judged.reused) == (0, 3)
 
 
 def test_the_endpoint_is_asked_only_for_what_failed(tmp_path: Path, server: FaultyServer) -> None:
@@ -133,7 +133,7 @@ def test_the_endpoint_is_asked_only_for_what_failed(tmp_path: Path, server: Faul
     )
     pipeline = build(made)
     counts = pipeline.answers()
-    assert counts.generated == 2
+    assert counts.made == 2
     assert [reason.startswith("the server answered 500") for reason in counts.failures.values()] == [True]
     pipeline.judgements()
     report, _ = pipeline.evaluate()
@@ -144,7 +144,7 @@ def test_the_endpoint_is_asked_only_for_what_failed(tmp_path: Path, server: Faul
     server.script = good
     asked = len(server.requests)
     pipeline, _ = made.pipeline()
-    assert pipeline.answers().generated == 1
+    assert pipeline.answers().made == 1
     assert len(server.requests) == asked + 1
     pipeline.judgements()
     report, _ = pipeline.evaluate()
@@ -165,7 +165,7 @@ def test_a_judge_that_fails_leaves_the_case_unjudged_and_the_gate_closed(
     pipeline = build(made)
     pipeline.answers()
     counts = pipeline.judgements()
-    assert (counts.judged, len(counts.failures)) == (0, 3)
+    assert (counts.made, len(counts.failures)) == (0, 3)
     report, _ = pipeline.evaluate()
     assert not report.verdict.passed, "a floor of 0 must not pass what nobody judged"
     assert "3 of 3 questions are not judged" in report.verdict.outcomes[0].reason
@@ -184,4 +184,4 @@ def test_a_judge_without_statements_is_no_proof_of_faithfulness(tmp_path: Path, 
     pipeline = build(made)
     pipeline.answers()
     counts = pipeline.judgements()
-    assert (counts.judged, len(counts.failures)) == (0, 3)
+    assert (counts.made, len(counts.failures)) == (0, 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -15,6 +16,7 @@ from rag_assets.quality import judge as judging
 from rag_assets.quality import texts as measuring
 from rag_assets.quality.files import QualityFiles
 from rag_assets.quality.report import StageReport
+from rag_assets.quality.suite import Suite
 from rag_assets.store.content import ContentStore
 from rag_assets_tests.quality.samples import GERMAN
 from rag_assets_tests.workspace import Workspace, document, run_stages
@@ -36,9 +38,9 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     asked: list[str] = []
     original = judging.judge
 
-    def counting(suite: object, tables: object) -> object:
-        asked.append(suite.stage)  # type: ignore[attr-defined]
-        return original(suite, tables)  # type: ignore[arg-type]
+    def counting(suite: Suite, tables: Any) -> Any:
+        asked.append(suite.stage)
+        return original(suite, tables)
 
     monkeypatch.setattr(judging, "judge", counting)
     return asked

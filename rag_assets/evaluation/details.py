@@ -1,0 +1,199 @@
+"""Single questions in a report: what was wanted and found, answered and judged, gained and lost.
+
+evaluation of the candidate (+ of the published version) → the questions that are worth a look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from rag_assets.corpus import Mode
+from rag_assets.evaluation.answered import MODE as ANSWERS_MODE
+from rag_assets.evaluation.diagnosis import Diagnosis
+from rag_assets.evaluation.summary import metric_names, pair
+
+HEADLINE_MODE: Mode = "hybrid"
+"""Readers search hybrid unless they ask otherwise: the headline figures are those of this mode."""
+DECIDING_METRIC = "ndcg@10"
+"""Ranks questions from worst to best and counts them as improved or worse: it sees every rank up to ten."""
+SHOWN_CHANGES = 200
+SHOWN_ANSWERS = 100
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Wanted(_Model):
+    """A target and the rank at which it was found; None when it was not."""
+
+    kind: str
+    text: str
+    rank: int | None
+
+
+class FoundHit(_Model):
+    """One of the best hits of a question."""
+
+    document_id: str
+    chunk_id: str
+    heading: str
+    score: float
+    text: str
+    relevant: bool
+
+
+class QuestionDetail(_Model):
+    """A question that went badly: what was wanted and what was found instead."""
+
+    question_id: str
+    question: str
+    tags: tuple[str, ...]
+    mode: Mode
+    value: float = Field(description="DECIDING_METRIC of this question.")
+    published: float | None = Field(description="The same in the published version, if it was asked there.")
+    first_rank: int | None
+    targets: tuple[Wanted, ...]
+    hits: tuple[FoundHit, ...]
+
+
+class QuestionChange(_Model):
+    """A question whose DECIDING_METRIC differs from the published version's."""
+
+    question_id: str
+    question: str
+    published: float
+    candidate: float
+
+
+class Passage(_Model):
+    """A context of an answer."""
+
+    chunk_id: str
+    document_id: str
+    heading: str
+    text: str
+    cited: bool
+
+
+class Statement(_Model):
+    """A statement and the judge's verdict on it."""
+
+    statement: str
+    holds: bool
+
+
+class JudgedScore(_Model):
+    """One metric of one answer."""
+
+    metric: str
+    value: float
+    reason: str
+    evidence: tuple[Statement, ...]
+
+
+class AnswerDetail(_Model):
+    """A question with its contexts, its answer, and what the judge said."""
+
+    question_id: str
+    question: str
+    tags: tuple[str, ...]
+    answerable: bool
+    answer: str | None = Field(description="None where there is none: it abstained, or failed.")
+    abstained: bool
+    reference: str | None
+    failure: str | None = Field(description="Why it was not answered or not judged.")
+    contexts: tuple[Passage, ...]
+    scores: tuple[JudgedScore, ...]
+    published: str | None = Field(default=None, description="What the published version answered.")
+
+
+def changed_questions(questions: pl.DataFrame, before: pl.DataFrame) -> tuple[QuestionChange, ...]:
+    """The questions whose deciding metric moved most against the published version, worst first."""
+    if DECIDING_METRIC not in metric_names(before):
+        return ()
+    both = pair(questions, before, [DECIDING_METRIC]).filter(pl.col("mode") == HEADLINE_MODE)
+    rows = (
+        both.select(
+            "question_id",
+            "question",
+            published=pl.col(f"{DECIDING_METRIC}_published"),
+            candidate=pl.col(DECIDING_METRIC),
+        )
+        .with_columns(size=(pl.col("candidate") - pl.col("published")).abs().round(9))
+        .filter(pl.col("size") > 0)
+        .sort(["size", "question_id"], descending=[True, False])
+        .head(SHOWN_CHANGES)
+        .drop("size")
+    )
+    return tuple(QuestionChange(**row) for row in rows.iter_rows(named=True))
+
+
+def worst_questions(
+    questions: pl.DataFrame, before: pl.DataFrame | None, count: int
+) -> tuple[QuestionDetail, ...]:
+    """The ``count`` questions with the lowest deciding metric, with what was wanted and found."""
+    rows = questions.filter((pl.col("mode") == HEADLINE_MODE) & (pl.col(DECIDING_METRIC) < 1))
+    if before is not None and DECIDING_METRIC in metric_names(before):
+        earlier = before.select("question_key", "mode", pl.col(DECIDING_METRIC).alias("published"))
+        rows = rows.join(earlier, on=["question_key", "mode"], how="left")
+    else:
+        rows = rows.with_columns(published=pl.lit(None, pl.Float64))
+    rows = rows.sort(
+        [DECIDING_METRIC, "first_rank", "question_id"], descending=[False, True, False], nulls_last=False
+    ).head(count)
+    return tuple(
+        QuestionDetail(
+            question_id=row["question_id"],
+            question=row["question"],
+            tags=tuple(row["tags"]),
+            mode=row["mode"],
+            value=row[DECIDING_METRIC],
+            published=row["published"],
+            first_rank=row["first_rank"],
+            targets=tuple(Wanted(**target) for target in row["targets"]),
+            hits=tuple(FoundHit(**hit) for hit in row["hits"]),
+        )
+        for row in rows.iter_rows(named=True)
+    )
+
+
+def answer_details(
+    questions: pl.DataFrame, before: pl.DataFrame | None, diagnoses: Sequence[Diagnosis]
+) -> tuple[AnswerDetail, ...]:
+    """Answered questions in detail: those that went wrong first, then in the order of the gold set."""
+    wrong = [one.question_id for one in diagnoses]
+    rows = (
+        questions.filter((pl.col("mode") == ANSWERS_MODE) & pl.col("answerable").is_not_null())
+        .with_columns(
+            fine=~pl.col("question_id").is_in(wrong) & pl.coalesce("unanswered", "unjudged").is_null()
+        )
+        .sort("fine", maintain_order=True)
+        .head(SHOWN_ANSWERS)
+    )
+    earlier: dict[str, str | None] = {}
+    if before is not None and "answer" in before.columns:
+        asked = before.filter(pl.col("mode") == ANSWERS_MODE)
+        earlier = dict(asked.select("question_key", "answer").iter_rows())
+    return tuple(
+        AnswerDetail(
+            question_id=row["question_id"],
+            question=row["question"],
+            tags=tuple(row["tags"]),
+            answerable=row["answerable"],
+            answer=row["answer"] or None,
+            abstained=bool(row["abstained"]),
+            reference=row["reference"],
+            failure=row["unanswered"] or row["unjudged"],
+            contexts=tuple(
+                Passage(**context, cited=context["chunk_id"] in (row["citations"] or ()))
+                for context in row["contexts"] or ()
+            ),
+            scores=tuple(JudgedScore(**score) for score in row["scores"] or ()),
+            published=earlier.get(row["question_key"]),
+        )
+        for row in rows.iter_rows(named=True)
+    )
