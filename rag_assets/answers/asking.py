@@ -45,7 +45,7 @@ Found = TypeVar("Found", bound=Result)
 
 @dataclass(slots=True)
 class AskCounts:
-    """What was asked. ``failures``: reason by key."""
+    """What was asked. ``failures``: reason by key. Tokens and seconds are those of failures, too."""
 
     made: int = 0
     reused: int = 0
@@ -84,12 +84,12 @@ def ask_missing(
         keys = missing[start : start + BATCH]
         rows = []
         for key, result in zip(keys, ask([items[key] for key in keys]), strict=True):
-            if isinstance(result, Failure):
-                counts.failures[key] = result.reason
-                continue
             cost = {name: getattr(result, name) for name in COST}
-            rows.append({"key": key, **row(result), **cost})
-            counts.add(AskCounts(made=1, **cost))
+            if isinstance(result, Failure):
+                counts.add(AskCounts(**cost, failures={key: result.reason}))
+            else:
+                counts.add(AskCounts(made=1, **cost))
+                rows.append({"key": key, **row(result), **cost})
         if rows:
             store.commit(pl.DataFrame(rows, schema=store.schema))
     store.maintain()

@@ -98,20 +98,18 @@ class ChatEndpoint:
         if not reply.choices:
             return Failure("the reply holds no choice")
         choice, usage = reply.choices[0], reply.usage
-        if choice.finish_reason == "length":
-            return Failure(f"the reply was cut off after max_tokens = {self._config.max_tokens}")
-        try:
-            value = form.model_validate_json(choice.message.content or "")
-        except ValidationError:
-            return Failure(
-                f"the reply is not the JSON that was asked for: {_first_line(choice.message.content or '')!r}"
-            )
-        return Completion(
-            value,
+        taken = (
             usage.prompt_tokens if usage else 0,
             usage.completion_tokens if usage else 0,
             time.perf_counter() - started,
         )
+        if choice.finish_reason == "length":
+            return Failure(f"the reply was cut off after max_tokens = {self._config.max_tokens}", *taken)
+        said = choice.message.content or ""
+        try:
+            return Completion(form.model_validate_json(said), *taken)
+        except ValidationError:
+            return Failure(f"the reply is not the JSON that was asked for: {_first_line(said)!r}", *taken)
 
 
 def _client(config: corpus.Endpoint) -> AsyncOpenAI:

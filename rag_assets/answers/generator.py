@@ -54,9 +54,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why there is no result. Never stored: the next run tries again."""
+    """Why there is no result, and what was spent on it. Never stored: the next run tries again."""
 
     reason: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
 
 
 class Generator(Protocol):

@@ -17,6 +17,7 @@ from rag_assets import corpus
 from rag_assets.answers.chat import ChatEndpoint
 from rag_assets.answers.generator import Failure
 from rag_assets.errors import ConfigurationError
+from rag_assets.gold.words import words
 from rag_assets.judging.judge import Case, Judgement, Score
 from rag_assets.store.digest import fingerprint
 
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from deepeval.metrics import BaseMetric
     from deepeval.test_case import LLMTestCase
 
-VERSION = 1  # raise when this file judges otherwise
+VERSION = 2  # raise when this file judges otherwise
+LEAST_SHARED = (
+    0.2  # of the words of a judge's statements stand in the case; a translation shares names and numbers
+)
 QUIET = {
     "DEEPEVAL_TELEMETRY_OPT_OUT": "1",
     "DEEPEVAL_DISABLE_DOTENV": "1",
@@ -66,6 +70,8 @@ class DeepEvalJudge:
         """See ``Judge``. Calls run concurrently, as many as the endpoint's ``concurrency``."""
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
+        import deepeval.metrics  # noqa: F401  # takes seconds, which no case's budget should pay
+
         return asyncio.run(self._judge_all(cases))
 
     async def _judge_all(self, cases: Sequence[Case]) -> list[Judgement | Failure]:
@@ -87,15 +93,17 @@ class DeepEvalJudge:
                         *(_measure(name, model, case) for name in names), return_exceptions=True
                     )
             except TimeoutError:
-                return Failure(f"no judgement within {self._case_seconds:g} s")
+                reason = f"no judgement within {self._case_seconds:g} s"
+                return Failure(
+                    reason, model.prompt_tokens, model.completion_tokens, time.perf_counter() - started
+                )
+            taken = (model.prompt_tokens, model.completion_tokens, time.perf_counter() - started)
             for name, result in zip(names, found, strict=True):
                 if isinstance(result, BaseException):
-                    return Failure(f"{name}: {str(result) or type(result).__name__}")
+                    return Failure(f"{name}: {str(result) or type(result).__name__}", *taken)
             return Judgement(
                 {name: score for name, score in zip(names, found, strict=True) if isinstance(score, Score)},
-                model.prompt_tokens,
-                model.completion_tokens,
-                time.perf_counter() - started,
+                *taken,
             )
 
 
@@ -120,10 +128,10 @@ def _model(endpoint: ChatEndpoint, name: str) -> Any:
         async def a_generate(self, *args: Any, **kwargs: Any) -> Any:
             prompt, schema = args[0], kwargs["schema"]
             found = await endpoint.complete([{"role": "user", "content": prompt}], schema)
-            if isinstance(found, Failure):
-                raise _Unjudged(found.reason)
             self.prompt_tokens += found.prompt_tokens
             self.completion_tokens += found.completion_tokens
+            if isinstance(found, Failure):
+                raise _Unjudged(found.reason)
             return found.value
 
     return EndpointModel(name)
@@ -135,8 +143,8 @@ async def _measure(name: str, model: Any, case: Case) -> Score:
     if metric.score is None or not 0 <= metric.score <= 1:
         raise _Unjudged(f"the judge gave the score {metric.score!r}")
     evidence = tuple(_evidence(name, metric))
-    if not evidence and name != "answer_correctness":
-        raise _Unjudged("the judge found no statement to judge")
+    if name != "answer_correctness":
+        _check_statements([text for text, _ in evidence], case)
     return Score(float(metric.score), str(metric.reason or ""), evidence)
 
 
@@ -160,6 +168,21 @@ def _evidence(name: str, metric: BaseMetric) -> list[tuple[str, bool]]:
         (str(text), verdict.verdict == Verdict.YES)
         for text, verdict in zip(statements, verdicts, strict=True)
     ]
+
+
+def _check_statements(statements: Sequence[str], case: Case) -> None:
+    """A judge that says nothing, or speaks of something else, such as the examples of its own prompt, has not judged.
+
+    Raises:
+        _Unjudged: there are no statements, or they share almost no words with the case.
+    """
+    if not statements:
+        raise _Unjudged("the judge found no statement to judge")
+    known = {*words(case.question), *words(case.answer or ""), *words(case.reference or "")}
+    known.update(*(words(context) for context in case.contexts))
+    said = set(words(" ".join(statements)))
+    if len(said & known) < LEAST_SHARED * len(said):
+        raise _Unjudged(f"the judge speaks of something else: “{statements[0][:100]}”")
 
 
 def _metric(name: str, model: Any) -> Any:
