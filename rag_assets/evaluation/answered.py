@@ -7,7 +7,7 @@ null where it does not apply, and where the question was not answered or not jud
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,13 +88,12 @@ def answered_rows(
     return pl.DataFrame(rows, schema=schema)
 
 
-def with_answers(questions: pl.DataFrame, answered: Iterable[pl.DataFrame]) -> pl.DataFrame:
+def with_answers(questions: pl.DataFrame, answered: pl.DataFrame) -> pl.DataFrame:
     """The evaluation of search with the columns of the answers; unanswerable questions are new rows."""
-    frame = pl.concat(list(answered))
     keys = ["question_id", "mode"]
     shared = ["question_key", "question", "tags"]
-    joined = questions.join(frame.drop(shared), on=keys, how="left", maintain_order="left")
-    return pl.concat([joined, frame.join(questions, on=keys, how="anti")], how="diagonal")
+    joined = questions.join(answered.drop(shared), on=keys, how="left", maintain_order="left")
+    return pl.concat([joined, answered.join(questions, on=keys, how="anti")], how="diagonal")
 
 
 def is_complete(questions: pl.DataFrame) -> bool:

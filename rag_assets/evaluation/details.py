@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rag_assets.corpus import Mode
 from rag_assets.evaluation.answered import MODE as ANSWERS_MODE
 from rag_assets.evaluation.diagnosis import Diagnosis
+from rag_assets.evaluation.measured import Measured
 from rag_assets.evaluation.summary import metric_names, pair
 
 HEADLINE_MODE: Mode = "hybrid"
@@ -133,10 +134,10 @@ def changed_questions(questions: pl.DataFrame, before: pl.DataFrame) -> tuple[Qu
 
 
 def worst_questions(
-    questions: pl.DataFrame, before: pl.DataFrame | None, count: int
+    measured: Measured, before: pl.DataFrame | None, count: int
 ) -> tuple[QuestionDetail, ...]:
     """The ``count`` questions with the lowest deciding metric, with what was wanted and found."""
-    rows = questions.filter((pl.col("mode") == HEADLINE_MODE) & (pl.col(DECIDING_METRIC) < 1))
+    rows = measured.figures.filter((pl.col("mode") == HEADLINE_MODE) & (pl.col(DECIDING_METRIC) < 1))
     if before is not None and DECIDING_METRIC in metric_names(before):
         earlier = before.select("question_key", "mode", pl.col(DECIDING_METRIC).alias("published"))
         rows = rows.join(earlier, on=["question_key", "mode"], how="left")
@@ -145,6 +146,7 @@ def worst_questions(
     rows = rows.sort(
         [DECIDING_METRIC, "first_rank", "question_id"], descending=[False, True, False], nulls_last=False
     ).head(count)
+    texts = measured.texts(rows["question_id"])
     return tuple(
         QuestionDetail(
             question_id=row["question_id"],
@@ -155,19 +157,19 @@ def worst_questions(
             published=row["published"],
             first_rank=row["first_rank"],
             targets=tuple(Wanted(**target) for target in row["targets"]),
-            hits=tuple(FoundHit(**hit) for hit in row["hits"]),
+            hits=tuple(FoundHit(**hit) for hit in texts[row["question_id"]]["hits"]),
         )
         for row in rows.iter_rows(named=True)
     )
 
 
 def answer_details(
-    questions: pl.DataFrame, before: pl.DataFrame | None, diagnoses: Sequence[Diagnosis]
+    measured: Measured, before: pl.DataFrame | None, diagnoses: Sequence[Diagnosis]
 ) -> tuple[AnswerDetail, ...]:
     """Answered questions in detail: those that went wrong first, then in the order of the gold set."""
     wrong = [one.question_id for one in diagnoses]
     rows = (
-        questions.filter((pl.col("mode") == ANSWERS_MODE) & pl.col("answerable").is_not_null())
+        measured.figures.filter((pl.col("mode") == ANSWERS_MODE) & pl.col("answerable").is_not_null())
         .with_columns(
             fine=~pl.col("question_id").is_in(wrong) & pl.coalesce("unanswered", "unjudged").is_null()
         )
@@ -178,6 +180,7 @@ def answer_details(
     if before is not None and "answer" in before.columns:
         asked = before.filter(pl.col("mode") == ANSWERS_MODE)
         earlier = dict(asked.select("question_key", "answer").iter_rows())
+    texts = measured.texts(rows["question_id"])
     return tuple(
         AnswerDetail(
             question_id=row["question_id"],
@@ -190,9 +193,9 @@ def answer_details(
             failure=row["unanswered"] or row["unjudged"],
             contexts=tuple(
                 Passage(**context, cited=context["chunk_id"] in (row["citations"] or ()))
-                for context in row["contexts"] or ()
+                for context in texts[row["question_id"]]["contexts"] or ()
             ),
-            scores=tuple(JudgedScore(**score) for score in row["scores"] or ()),
+            scores=tuple(JudgedScore(**score) for score in texts[row["question_id"]]["scores"] or ()),
             published=earlier.get(row["question_key"]),
         )
         for row in rows.iter_rows(named=True)

@@ -1,7 +1,7 @@
 """Ask every gold question in every search mode and measure what comes back.
 
-Gold set + search function → one row per question and mode. Questions go to the search in
-batches and only the best few hits are kept, so memory does not grow with the search depth.
+Questions + search function → one row per question and mode. Only the best few hits are kept, so memory
+does not grow with the search depth.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rag_assets.corpus import Mode
 from rag_assets.evaluation.metrics import compute, parse_metric, with_defaults
 from rag_assets.evaluation.relevance import find_targets
 from rag_assets.evaluation.search import Hit, Search
-from rag_assets.gold import GoldSet, Question
+from rag_assets.gold import Question
 
 MODES: tuple[Mode, ...] = get_args(Mode)
 KEPT_HITS = 5
@@ -51,16 +51,16 @@ def no_questions(metrics: Sequence[str] = ()) -> pl.DataFrame:
 
 
 def evaluate(
-    gold: GoldSet, search: Search, *, metrics: Sequence[str] = (), depth: int = 100, batch: int = 256
+    questions: Sequence[Question], search: Search, *, metrics: Sequence[str] = (), depth: int = 100
 ) -> pl.DataFrame:
     """Measure a search function.
 
     Args:
-        gold: the questions; those that no document answers are left out, since search has nothing to find.
+        questions: a batch of gold questions; those that no document answers are left out, since search has
+            nothing to find.
         search: ranks chunks for many questions at once.
         metrics: metrics to compute beside the default ones, such as those that the gate names.
         depth: chunks to ask for per question; raised to the largest cut-off among the metrics.
-        batch: questions per call of the search function.
 
     Returns:
         One row per question and mode: ``SCHEMA`` and one column per metric. ``first_rank`` is the best
@@ -68,12 +68,8 @@ def evaluate(
     """
     names = with_defaults(metrics)
     depth = max([depth, *(k for _, k in map(parse_metric, names) if k is not None)])
-    rows: list[dict[str, Any]] = []
-    asked = gold.answerable
-    for start in range(0, len(asked), batch):
-        questions = asked[start : start + batch]
-        for mode in MODES:
-            rows += _ask(questions, search, mode, depth)
+    asked = [question for question in questions if question.answerable]
+    rows = [row for mode in MODES for row in _ask(asked, search, mode, depth)]
     frame = pl.DataFrame(rows, schema=SCHEMA)
     return frame.hstack(compute(frame["targets"].list.eval(pl.element().struct.field("rank")), names))
 

@@ -5,35 +5,37 @@
 
 from __future__ import annotations
 
-import io
-
 import polars as pl
 from pydantic import ValidationError
 
+from rag_assets.evaluation.measured import WIDE, Measured
 from rag_assets.evaluation.page import render_page
 from rag_assets.evaluation.report import Report
-from rag_assets.store.objects import ObjectStore
+from rag_assets.store.files import ObjectDamaged, read_parquet, write_lazy
+from rag_assets.store.objects import ObjectNotFound, ObjectStore
 
 JSON_FILE = "report.json"
 QUESTIONS_FILE = "questions.parquet"
 PAGE_FILE = "report.html"
 
 
-def write_report(objects: ObjectStore, prefix: str, report: Report, questions: pl.DataFrame) -> None:
+def write_report(objects: ObjectStore, prefix: str, report: Report, measured: Measured) -> None:
     """Write all files of a report below a prefix. Repeating it is harmless."""
-    parquet = io.BytesIO()
-    questions.write_parquet(parquet)
-    objects.put(f"{prefix}/{QUESTIONS_FILE}", parquet.getvalue())
-    objects.put(f"{prefix}/{PAGE_FILE}", render_page(report, questions).encode())
+    write_lazy(objects, f"{prefix}/{QUESTIONS_FILE}", measured.whole())
+    objects.put(f"{prefix}/{PAGE_FILE}", render_page(report, measured).encode())
     objects.put(f"{prefix}/{JSON_FILE}", report.model_dump_json(indent=2).encode())
 
 
 def read_report(objects: ObjectStore, prefix: str) -> tuple[Report, pl.DataFrame] | None:
-    """The report below a prefix and its evaluation, or None when there is no whole one: then it is made again."""
-    report, questions = (objects.find(f"{prefix}/{name}") for name in (JSON_FILE, QUESTIONS_FILE))
-    if report is None or questions is None:
+    """The report below a prefix and its figures, or None when there is no whole one: then it is made again.
+
+    The figures are those of ``Measured``.
+    """
+    report = objects.find(f"{prefix}/{JSON_FILE}")
+    if report is None:
         return None
     try:
-        return Report.model_validate_json(report), pl.read_parquet(io.BytesIO(questions))
-    except (ValidationError, pl.exceptions.PolarsError):
+        figures = read_parquet(objects, f"{prefix}/{QUESTIONS_FILE}", pl.exclude(WIDE))
+        return Report.model_validate_json(report), figures
+    except (ValidationError, ObjectNotFound, ObjectDamaged):
         return None

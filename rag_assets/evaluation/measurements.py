@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
+from rag_assets.evaluation.measured import WIDE, Measured
 from rag_assets.evaluation.metrics import with_defaults
 from rag_assets.store.digest import fingerprint
-from rag_assets.store.objects import ObjectStore
+from rag_assets.store.files import read_parquet, scan_parquet, write_batches
+from rag_assets.store.objects import ObjectNotFound, ObjectStore
 
 VERSION = 1  # raise when the same hits would be measured differently
 
@@ -37,16 +38,22 @@ class Measurements:
             }
         )
 
-    def read(self, candidate: str) -> pl.DataFrame | None:
+    def read(self, candidate: str) -> Measured | None:
         """The evaluation of a candidate, or None when it was not measured in this way."""
-        data = self._objects.find(self._path(candidate))
-        return None if data is None else pl.read_parquet(io.BytesIO(data))
+        path = self._path(candidate)
+        try:
+            return Measured(
+                read_parquet(self._objects, path, pl.exclude(WIDE)), scan_parquet(self._objects, path)
+            )
+        except ObjectNotFound:
+            return None
 
-    def write(self, candidate: str, questions: pl.DataFrame) -> None:
+    def write(self, candidate: str, batches: Iterable[pl.DataFrame]) -> Measured:
         """Keep the evaluation of a candidate."""
-        buffer = io.BytesIO()
-        questions.write_parquet(buffer)
-        self._objects.put(self._path(candidate), buffer.getvalue())
+        write_batches(self._objects, self._path(candidate), batches)
+        written = self.read(candidate)
+        assert written is not None, "it was just written"
+        return written
 
     def _path(self, candidate: str) -> str:
         return f"{self._root}/{candidate}-{self.key}.parquet"

@@ -10,13 +10,13 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
 from pydantic import JsonValue
 
 from rag_assets.corpus import ANSWER_METRICS
 from rag_assets.evaluation import plots
 from rag_assets.evaluation.details import DECIDING_METRIC, HEADLINE_MODE
 from rag_assets.evaluation.diagnosis import ADVICE, summarize_diagnoses
+from rag_assets.evaluation.measured import Measured
 from rag_assets.evaluation.metrics import title_of
 from rag_assets.evaluation.report import Report
 
@@ -27,14 +27,14 @@ CARDS = ("recall@5", "recall@10", "ndcg@10", "mrr")
 LISTED_CHANGES = 8
 
 
-def render_page(report: Report, questions: pl.DataFrame) -> str:
+def render_page(report: Report, measured: Measured) -> str:
     """The whole page as HTML. Everything that came from documents or questions is escaped."""
     from markupsafe import Markup
 
     charts: dict[str, tuple[Markup, ...]] = {}
     if report.metrics:
         charts["modes"] = _both_widths(lambda width: plots.modes_svg(report, width))
-        charts["ranks"] = _both_widths(lambda width: plots.ranks_svg(questions, width))
+        charts["ranks"] = _both_widths(lambda width: plots.ranks_svg(measured.figures, width))
     if report.changes:
         charts["changes"] = _both_widths(lambda width: plots.changes_svg(report, width))
     return _template().render(

@@ -26,6 +26,7 @@ from rag_assets.evaluation.details import (
 )
 from rag_assets.evaluation.diagnosis import Diagnosis
 from rag_assets.evaluation.gate import Verdict, decide
+from rag_assets.evaluation.measured import Measured
 from rag_assets.evaluation.slices import SliceRow, describe, regressions
 from rag_assets.evaluation.standards import max_unjudged_share
 from rag_assets.evaluation.summary import ComparisonRow, MetricRow, compare, pair, summarize
@@ -124,10 +125,10 @@ def build_report(
     corpus: Corpus,
     subject: Subject,
     gold: GoldSet | None,
-    questions: pl.DataFrame,
+    measured: Measured,
     *,
     index: Mapping[str, JsonValue],
-    published: tuple[int, pl.DataFrame] | None = None,
+    published: tuple[int, Measured] | None = None,
     problems: Sequence[str] = (),
     judged: Judged | None = None,
     costs: Sequence[Cost] = (),
@@ -143,7 +144,7 @@ def build_report(
         corpus: names the rules, the bootstrap samples and how many worst questions to show.
         subject: the measured version.
         gold: the questions that were asked, None when the corpus has none.
-        questions: the evaluation (``evaluate``, or ``no_questions`` without a gold set).
+        measured: the evaluation (of ``no_questions`` without a gold set).
         index: facts about the index to show.
         published: number and evaluation of the publication to compare with.
         problems: what structural checks found wrong; any of them fails the candidate.
@@ -151,11 +152,12 @@ def build_report(
         costs: what the steps took.
         diagnoses: which stage is at fault, question by question.
         slices: the measured slices of the gold set (``slice_rows``).
-        stale: questions that were left out of ``questions``.
+        stale: questions that were left out of ``measured``.
         warnings: sentences to show beside the report's own.
         created: time of the evaluation, default now.
     """
-    before = None if published is None else published[1]
+    questions = measured.figures
+    before = None if published is None else published[1].figures
     samples = corpus.evaluation.bootstrap_samples
     return Report(
         corpus=corpus.name,
@@ -167,7 +169,7 @@ def build_report(
         metrics=summarize(questions, samples),
         comparison=() if before is None else compare(questions, before, samples),
         changes=() if before is None else changed_questions(questions, before),
-        worst=worst_questions(questions, before, corpus.evaluation.worst_questions),
+        worst=worst_questions(measured, before, corpus.evaluation.worst_questions),
         verdict=decide(corpus.gate.rules, questions, before, problems, max_unjudged_share(corpus)),
         index=dict(index),
         warnings=(
@@ -176,7 +178,7 @@ def build_report(
             *warnings,
         ),
         judged=judged,
-        answers=() if judged is None else answer_details(questions, before, diagnoses),
+        answers=() if judged is None else answer_details(measured, before, diagnoses),
         costs=tuple(costs),
         currency=corpus.evaluation.prices.currency,
         diagnoses=tuple(diagnoses),

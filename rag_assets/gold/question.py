@@ -8,6 +8,7 @@ good system says so instead of inventing one.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -60,7 +61,7 @@ class GoldSet:
         )
         return digest(*parts)
 
-    @property
-    def answerable(self) -> tuple[Question, ...]:
-        """The questions on which search can be measured."""
-        return tuple(question for question in self.questions if question.answerable)
+    def batches(self, size: int) -> Iterator[tuple[Question, ...]]:
+        """The questions in their order, ``size`` at a time."""
+        for start in range(0, len(self.questions), size):
+            yield self.questions[start : start + size]

@@ -32,7 +32,7 @@ from rag_assets.store.digest import fingerprint
 if TYPE_CHECKING:
     from rag_assets.pipeline.pipeline import Pipeline
 
-BATCH = 256  # questions at a time
+BATCH = 256  # questions at a time: what memory holds, and what a crash costs
 SCHEMA = {"question_id": pl.String(), "contexts": pl.List(CONTEXT)}
 
 
@@ -57,7 +57,7 @@ class AnsweredVersion:
         assert settings is not None and gold is not None, "the corpus file was checked for both"
         self._pipeline = pipeline
         self._settings: corpus.Answers = settings
-        self._questions = gold.questions
+        self._gold = gold
         self._version = version
         key = fingerprint({"gold": gold.digest, "contexts": settings.contexts})
         self._root = f"corpora/{pipeline.corpus.name}/contexts/{version.tag}-{key[:12]}"
@@ -69,7 +69,7 @@ class AnsweredVersion:
         for asked in self._batches():
             total.add(answer_missing(store, generator, [one.task for one in asked]))
             done += len(asked)
-            progress("answers", done, len(self._questions))
+            progress("answers", done, len(self._gold.questions))
         self._keep_failures("answers", total.failures)
         return total
 
@@ -83,7 +83,7 @@ class AnsweredVersion:
             cases = [one.case(found[one.task.key]) for one in asked if one.task.key in found]
             total.add(judge_missing(store, judge, cases))
             done += len(asked)
-            progress("judgements", done, len(self._questions))
+            progress("judgements", done, len(self._gold.questions))
         self._keep_failures("judgements", total.failures)
         return total
 
@@ -98,14 +98,13 @@ class AnsweredVersion:
             yield answered_rows(asked, found, _rows(judgements, cases), unanswered, unjudged)
 
     def _batches(self) -> Iterator[list[Asked]]:
-        for start in range(0, len(self._questions), BATCH):
-            questions = self._questions[start : start + BATCH]
-            contexts = self._contexts(start, questions)
+        for number, questions in enumerate(self._gold.batches(BATCH)):
+            contexts = self._contexts(number, questions)
             yield [Asked(one, Task(one.question, contexts[one.id])) for one in questions]
 
-    def _contexts(self, start: int, questions: tuple[Question, ...]) -> dict[str, tuple[Context, ...]]:
+    def _contexts(self, number: int, questions: tuple[Question, ...]) -> dict[str, tuple[Context, ...]]:
         """What search finds for a batch of questions; asked once per version."""
-        path = f"{self._root}/{start:08d}.parquet"
+        path = f"{self._root}/{number:08d}.parquet"
         data = self._pipeline.objects.find(path)
         if data is None:
             search = self._pipeline.search(self._version.version)

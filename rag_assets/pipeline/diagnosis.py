@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -17,6 +18,7 @@ from rag_assets.evaluation.diagnosis import (
     shown_ranks,
     suspects,
 )
+from rag_assets.evaluation.measured import Measured
 from rag_assets.parsing.stage import document_store
 from rag_assets.sources.open import open_sources
 from rag_assets.store.snapshots import OK
@@ -31,18 +33,19 @@ _TAG = re.compile(r"<[^>]+>")
 
 
 def diagnose_all(
-    pipeline: Pipeline, candidate: Candidate, questions: pl.DataFrame, stale: Mapping[str, tuple[str, ...]]
+    pipeline: Pipeline, candidate: Candidate, measured: Measured, stale: Mapping[str, tuple[str, ...]]
 ) -> tuple[Diagnosis, ...]:
     """A diagnosis of every question that went wrong, stale ones included; of ``TRACED`` at most.
 
     Args:
-        questions: the evaluation, stale questions left out.
+        measured: the evaluation, stale questions left out.
         stale: documents that are gone, by question id.
     """
     answers = pipeline.corpus.evaluation.answers
     contexts = answers.contexts if answers else DEFAULT_CONTEXTS
-    rows = list(questions.filter(mode="hybrid").iter_rows(named=True))
-    failing = [row for row in rows if suspects(row, contexts)][:TRACED]
+    questions = measured.figures
+    rows = questions.filter(mode="hybrid").iter_rows(named=True)
+    failing = list(islice((row for row in rows if suspects(row, contexts)), TRACED))
     ranks: dict[str, dict[str, int | None]] = {}
     for identity, mode, rank in questions.select("question_id", "mode", "first_rank").iter_rows():
         ranks.setdefault(identity, {})[mode] = rank
@@ -52,9 +55,10 @@ def diagnose_all(
         Diagnosis(question_id=identity, stage="gold set", evidence=f"{gone[0]} is not in the corpus")
         for identity, gone in stale.items()
     ]
+    texts = measured.texts(row["question_id"] for row in failing)
     for row in failing:
         mine = {name: traces[name] for name in _documents(row) if name in traces}
-        one = diagnose(row, ranks[row["question_id"]], mine, (), contexts)
+        one = diagnose(row | texts[row["question_id"]], ranks[row["question_id"]], mine, (), contexts)
         if one is not None:
             found.append(one)
     known = {one.question_id for one in found}

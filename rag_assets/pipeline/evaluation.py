@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -11,12 +13,13 @@ from rag_assets.evaluation.cost import Cost, cost_of
 from rag_assets.evaluation.details import DECIDING_METRIC
 from rag_assets.evaluation.evaluate import evaluate, no_questions
 from rag_assets.evaluation.files import read_report, write_report
+from rag_assets.evaluation.measured import Measured
 from rag_assets.evaluation.report import Judged, Report, StaleQuestion, Subject, build_report
 from rag_assets.evaluation.slices import counted_metrics, slice_rows, with_slices
 from rag_assets.gold import GoldSet
 from rag_assets.gold.check import dead_documents
 from rag_assets.index.candidate import Candidate
-from rag_assets.pipeline.answers import AnsweredVersion, Version
+from rag_assets.pipeline.answers import BATCH, AnsweredVersion, Version
 from rag_assets.pipeline.diagnosis import diagnose_all
 from rag_assets.pipeline.progress import Progress
 
@@ -33,18 +36,18 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
     if found is not None and is_complete(found[1]):
         return found[0], path
     stale = _stale(pipeline, standards.gold, candidate)
-    questions = _measure(pipeline, Version(candidate.tag, candidate.version))
+    measured = _measure(pipeline, Version(candidate.tag, candidate.version), progress)
     # Search cannot find what is gone: such questions say nothing about this candidate.
-    questions = questions.filter(~pl.col("question_id").is_in([one.question_id for one in stale]))
+    questions = measured.figures.filter(~pl.col("question_id").is_in([one.question_id for one in stale]))
     questions = with_slices(questions, _document_slices(pipeline, candidate.snapshot))
-    published = _published(pipeline, candidate.version)
+    measured = replace(measured, figures=questions)
+    published = _published(pipeline, candidate.version, progress)
     slices = slice_rows(
         questions,
-        published[1] if published else None,
+        published[1].figures if published else None,
         counted_metrics(questions.columns, DECIDING_METRIC),
         corpus.evaluation.bootstrap_samples,
     )
-    progress("evaluation", 1, 2)
     base = pipeline.log.find(candidate.base) if candidate.base in pipeline.log.versions() else None
     quarantined = pipeline.snapshots.read(candidate.snapshot).quarantined
     report = build_report(
@@ -58,7 +61,7 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
             embedder=f"{pipeline.embedder.about['model']} ({pipeline.embedder.about['precision']})",
         ),
         standards.gold,
-        questions,
+        measured,
         index={key: value for key, value in candidate.facts.items() if key != "poisoned_sample"},
         published=published,
         problems=standards.problems(
@@ -71,39 +74,45 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
         judged=_judged(pipeline, questions),
         costs=_costs(pipeline, candidate, questions),
         diagnoses=diagnose_all(
-            pipeline, candidate, questions, {one.question_id: one.documents for one in stale}
+            pipeline, candidate, measured, {one.question_id: one.documents for one in stale}
         ),
         slices=slices,
         stale=stale,
         warnings=_warnings(candidate, quarantined),
     )
-    write_report(objects, path, report, questions)
-    progress("evaluation", 2, 2)
+    write_report(objects, path, report, measured)
     return report, path
 
 
-def _measure(pipeline: Pipeline, version: Version) -> pl.DataFrame:
+def _measure(pipeline: Pipeline, version: Version, progress: Progress) -> Measured:
     """A version's answers to the gold set; search is asked only if its answers are not on record."""
     standards = pipeline.standards
     if standards.gold is None:
-        return no_questions(standards.search_metrics)
-    questions = standards.measurements.read(version.tag)
-    if questions is None or (pipeline.models is not None and not is_complete(questions)):
-        questions = evaluate(
-            standards.gold, pipeline.search(version.version), metrics=standards.search_metrics
-        )
-        if pipeline.models is not None:
-            questions = with_answers(questions, AnsweredVersion(pipeline, version).rows(*pipeline.models))
-        standards.measurements.write(version.tag, questions)
-    return questions
+        return Measured.of(no_questions(standards.search_metrics))
+    known = standards.measurements.read(version.tag)
+    if known is not None and (pipeline.models is None or is_complete(known.figures)):
+        return known
+    return standards.measurements.write(version.tag, _batches(pipeline, standards.gold, version, progress))
 
 
-def _published(pipeline: Pipeline, version: int) -> tuple[int, pl.DataFrame] | None:
+def _batches(
+    pipeline: Pipeline, gold: GoldSet, version: Version, progress: Progress
+) -> Iterator[pl.DataFrame]:
+    search, metrics, done = pipeline.search(version.version), pipeline.standards.search_metrics, 0
+    answered = AnsweredVersion(pipeline, version).rows(*pipeline.models) if pipeline.models else None
+    for questions in gold.batches(BATCH):
+        rows = evaluate(questions, search, metrics=metrics)
+        yield rows if answered is None else with_answers(rows, next(answered))
+        done += len(questions)
+        progress("evaluation", done, len(gold.questions))
+
+
+def _published(pipeline: Pipeline, version: int, progress: Progress) -> tuple[int, Measured] | None:
     """What is published (or was before, if the candidate is what is published), asked the same questions."""
     before = pipeline.log.before(version)
     if before is None or pipeline.standards.gold is None:
         return None
-    return before.number, _measure(pipeline, Version(before.candidate, before.version))
+    return before.number, _measure(pipeline, Version(before.candidate, before.version), progress)
 
 
 def _judged(pipeline: Pipeline, questions: pl.DataFrame) -> Judged | None:

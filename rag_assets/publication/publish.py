@@ -182,7 +182,8 @@ def _passed_report(
         len(report.stale),
         report.slices,
     )
-    verdict = decide(rules, questions, baseline, problems, max_unjudged_share(corpus))
+    before = baseline.figures if baseline else None
+    verdict = decide(rules, questions, before, problems, max_unjudged_share(corpus))
     if not verdict.passed or not report.verdict.passed:
         failed = verdict if not verdict.passed else report.verdict
         raise GateRefused(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
@@ -26,7 +28,7 @@ def parquet_bytes(frame: pl.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def read_parquet(objects: ObjectStore, path: str, columns: Sequence[str]) -> pl.DataFrame:
+def read_parquet(objects: ObjectStore, path: str, columns: Sequence[str] | pl.Expr) -> pl.DataFrame:
     """Some columns of a stored Parquet file. The seam to Polars' reader.
 
     Raises:
@@ -36,17 +38,42 @@ def read_parquet(objects: ObjectStore, path: str, columns: Sequence[str]) -> pl.
     """
     uri = objects.uri(path)
     try:
-        return (
-            pl.scan_parquet(uri, storage_options=objects.storage_options or None, glob=False)
-            .select(columns)
-            .collect()
-        )
+        return scan_parquet(objects, path).select(columns).collect()
     except FileNotFoundError as error:
         raise ObjectNotFound(f"{uri}: no such object") from error
     except OSError as error:
         raise StoreUnavailable(f"could not read {uri}: {redacted(str(error).splitlines()[0])}") from error
     except pl.exceptions.ComputeError as error:
         raise _damaged(objects, path, str(error).splitlines()[0]) from error
+
+
+def scan_parquet(objects: ObjectStore, path: str) -> pl.LazyFrame:
+    """A stored Parquet file, read when it is collected. For files that ``read_parquet`` has found whole."""
+    return pl.scan_parquet(objects.uri(path), storage_options=objects.storage_options or None, glob=False)
+
+
+def write_batches(objects: ObjectStore, path: str, batches: Iterable[pl.DataFrame]) -> None:
+    """Frames of one schema as one Parquet object that appears when all are written. Holds one at a time."""
+    import pyarrow.parquet as pq
+
+    with TemporaryDirectory() as folder:
+        local, writer = Path(folder) / "rows.parquet", None
+        for batch in batches:
+            table = batch.to_arrow()
+            if writer is None:
+                writer = pq.ParquetWriter(local, table.schema, compression="zstd", compression_level=1)
+            writer.write_table(table)
+        assert writer is not None, "at least one batch tells the schema"
+        writer.close()
+        objects.put(path, local)
+
+
+def write_lazy(objects: ObjectStore, path: str, rows: pl.LazyFrame) -> None:
+    """A lazy frame as one Parquet object that appears when all is written. Runs in the streaming engine."""
+    with TemporaryDirectory() as folder:
+        local = Path(folder) / "rows.parquet"
+        rows.sink_parquet(local, compression="zstd", compression_level=1)
+        objects.put(path, local)
 
 
 def read_json(objects: ObjectStore, path: str) -> dict[str, Any]:

@@ -128,8 +128,8 @@ class ObjectStore:
         """Absolute path or s3:// URL of an object, for Polars and LanceDB."""
         return f"{self.url}/{path}"
 
-    def put(self, path: str, data: bytes) -> None:
-        """Write an object atomically, replacing what is there."""
+    def put(self, path: str, data: bytes | Path) -> None:
+        """Write an object atomically, replacing what is there: some bytes, or a local file of any size."""
         with self._translated("write", path):
             obstore.put(self.backend, path, data)
 

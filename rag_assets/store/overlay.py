@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from rag_assets.store.objects import ObjectInfo, ObjectStore
 
@@ -25,7 +26,7 @@ class OverlayStore(ObjectStore):
             return self.scratch.uri(path)
         return ObjectStore.uri(self, path)
 
-    def put(self, path: str, data: bytes) -> None:
+    def put(self, path: str, data: bytes | Path) -> None:
         """Write to the scratch folder."""
         self.scratch.put(path, data)
 

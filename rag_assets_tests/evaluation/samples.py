@@ -8,6 +8,7 @@ import polars as pl
 
 from rag_assets.corpus import Corpus, Mode
 from rag_assets.evaluation.evaluate import evaluate
+from rag_assets.evaluation.measured import Measured
 from rag_assets.evaluation.report import Report, Subject, build_report
 from rag_assets.evaluation.search import Hit, Search
 from rag_assets.gold import GoldSet, Question
@@ -48,7 +49,7 @@ def evaluation_of(
 ) -> pl.DataFrame:
     tagged = {} if tags is None else tags
     gold = gold_of(*(question(name, tags=tagged.get(name, ())) for name in ranks))
-    return evaluate(gold, search_at(ranks))
+    return evaluate(gold.questions, search_at(ranks))
 
 
 def corpus_with(rules: Sequence[Mapping[str, object]] = (), gold: str | None = "gold.jsonl") -> Corpus:
@@ -70,14 +71,14 @@ def report_of(
     published: Mapping[str, int | None] | None = None,
     rules: Sequence[Mapping[str, object]] = (),
     tags: Mapping[str, tuple[str, ...]] | None = None,
-) -> tuple[Report, pl.DataFrame]:
-    questions = evaluation_of(ranks, tags)
+) -> tuple[Report, Measured]:
+    measured = Measured.of(evaluation_of(ranks, tags))
     report = build_report(
         corpus_with(rules),
         SUBJECT,
         gold_of(*(question(name) for name in ranks)),
-        questions,
+        measured,
         index={"rows": 40, "indexes": {"text": "FTS"}, "vector_recall@10": None},
-        published=None if published is None else (1, evaluation_of(published, tags)),
+        published=None if published is None else (1, Measured.of(evaluation_of(published, tags))),
     )
-    return report, questions
+    return report, measured

@@ -33,14 +33,14 @@ def test_the_best_hits_are_kept_and_long_texts_are_cut() -> None:
             for _ in questions
         ]
 
-    hits = evaluate(gold_of(question("a")), search)["hits"][0].to_list()
+    hits = evaluate(gold_of(question("a")).questions, search)["hits"][0].to_list()
     assert len(hits) == KEPT_HITS
     assert [kept["relevant"] for kept in hits] == [False, True, False, False, False]
     assert hits[1]["text"].endswith("…")
     assert len(hits[1]["text"]) <= SNIPPET_CHARACTERS + 1
 
 
-def test_questions_go_to_the_search_in_batches_and_deep_enough_for_every_metric() -> None:
+def test_questions_go_to_the_search_together_and_deep_enough_for_every_metric() -> None:
     calls: list[tuple[int, str, int]] = []
 
     def search(questions: Sequence[str], mode: Mode, k: int) -> list[list[Hit]]:
@@ -48,19 +48,19 @@ def test_questions_go_to_the_search_in_batches_and_deep_enough_for_every_metric(
         return [[] for _ in questions]
 
     gold = gold_of(*(question(str(n)) for n in range(5)))
-    frame = evaluate(gold, search, metrics=["recall@30"], depth=20, batch=3)
-    assert calls == [(size, mode, 30) for size in (3, 2) for mode in ("vector", "text", "hybrid")]
+    frame = evaluate(gold.questions, search, metrics=["recall@30"], depth=20)
+    assert calls == [(5, mode, 30) for mode in ("vector", "text", "hybrid")]
     assert frame["recall@30"].to_list() == [0.0] * 15
 
 
 def test_metrics_that_a_rule_names_become_columns() -> None:
-    frame = evaluate(gold_of(question("a")), search_at({"a": 7}), metrics=["recall@7", "mrr"])
+    frame = evaluate(gold_of(question("a")).questions, search_at({"a": 7}), metrics=["recall@7", "mrr"])
     assert frame["recall@7"].to_list() == [1.0] * 3
 
 
 def test_a_search_that_answers_another_number_of_questions_is_an_error() -> None:
     with pytest.raises(ValueError, match="zip"):
-        evaluate(gold_of(question("a"), question("b")), lambda questions, mode, k: [[]])
+        evaluate(gold_of(question("a"), question("b")).questions, lambda questions, mode, k: [[]])
 
 
 def test_an_evaluation_without_questions_has_the_same_columns() -> None:

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from rag_assets.evaluation.evaluate import evaluate, no_questions
+from rag_assets.evaluation.measured import Measured
 from rag_assets.evaluation.page import render_page
 from rag_assets.evaluation.plots import headline_png, rank_shares
 from rag_assets.evaluation.report import build_report
@@ -59,8 +60,8 @@ def test_the_page_refers_to_nothing_outside_and_runs_no_script() -> None:
 
 
 def test_the_page_says_what_the_report_says() -> None:
-    report, questions = report_of(NEW, OLD, RULES, {"a": ("first-tag",)})
-    page = render_page(report, questions)
+    report, measured = report_of(NEW, OLD, RULES, {"a": ("first-tag",)})
+    page = render_page(report, measured)
     for text in (
         "handbook",
         "Refused",
@@ -80,28 +81,30 @@ def test_markup_in_questions_documents_and_facts_is_escaped() -> None:
     evil = "<script>alert('x')</script><img src=x onerror=alert(1)>"
     asked = Question(evil, evil, (evil,), (f"{evil} quoted",), evil, (evil,))
     gold = gold_of(asked)
-    found = evaluate(gold, lambda questions, mode, k: [[hit("other", evil, evil)] for _ in questions])
-    better = evaluate(gold, lambda questions, mode, k: [[hit(evil, evil, evil)] for _ in questions])
+    measured = Measured.of(
+        evaluate(gold.questions, lambda questions, mode, k: [[hit("other", evil, evil)] for _ in questions])
+    )
+    better = evaluate(gold.questions, lambda questions, mode, k: [[hit(evil, evil, evil)] for _ in questions])
     report = build_report(
         corpus_with([{"metric": "mrr", "min": 0.9}]),
         SUBJECT.model_copy(update={"embedder": evil}),
         gold,
-        found,
+        measured,
         index={evil: evil},
-        published=(1, better),
+        published=(1, Measured.of(better)),
         problems=[evil],
         warnings=[evil],
     )
-    page = render_page(report, found)
+    page = render_page(report, measured)
     assert not Tags(page).names & {"script", "img"}
     assert "&lt;script&gt;" in page
 
 
 def test_a_report_without_questions_is_a_page_too() -> None:
     report = build_report(
-        corpus_with(gold=None), SUBJECT, None, no_questions(), index={"rows": 12345, "fts": True}
+        corpus_with(gold=None), SUBJECT, None, Measured.of(no_questions()), index={"rows": 12345, "fts": True}
     )
-    page = render_page(report, no_questions())
+    page = render_page(report, Measured.of(no_questions()))
     Tags(page)
     assert "No gold set" in page
     assert "12,345" in page

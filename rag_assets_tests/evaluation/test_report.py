@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from rag_assets.evaluation.evaluate import no_questions
 from rag_assets.evaluation.files import read_report, write_report
+from rag_assets.evaluation.measured import Measured
 from rag_assets.evaluation.report import build_report
 from rag_assets.store.objects import ObjectStore
 from rag_assets_tests.evaluation.samples import (
@@ -59,11 +61,11 @@ def test_worst_questions_come_worst_first_without_the_perfect_ones() -> None:
 
 
 def test_without_a_gold_set_a_warning_stands_and_only_problems_decide() -> None:
-    report = build_report(corpus_with(gold=None), SUBJECT, None, no_questions(), index={})
+    report = build_report(corpus_with(gold=None), SUBJECT, None, Measured.of(no_questions()), index={})
     assert (report.questions, report.metrics, report.verdict.passed) == (0, (), True)
     assert "No gold set" in report.warnings[0]
     failed = build_report(
-        corpus_with(gold=None), SUBJECT, None, no_questions(), index={}, problems=["broken"]
+        corpus_with(gold=None), SUBJECT, None, Measured.of(no_questions()), index={}, problems=["broken"]
     )
     assert not failed.verdict.passed
 
@@ -91,9 +93,9 @@ def test_the_same_input_gives_the_same_report() -> None:
             corpus_with(),
             SUBJECT,
             gold,
-            evaluation_of(NEW),
+            Measured.of(evaluation_of(NEW)),
             index={},
-            published=(1, evaluation_of(OLD)),
+            published=(1, Measured.of(evaluation_of(OLD))),
             created=created,
         )
         return report.model_dump_json()
@@ -103,12 +105,14 @@ def test_the_same_input_gives_the_same_report() -> None:
 
 def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
     objects = ObjectStore.open(tmp_path)
-    report, questions = report_of(NEW, OLD, [{"metric": "mrr", "min": 0.1, "max_drop": 0.2}], {"a": ("t",)})
-    write_report(objects, "reports/1", report, questions)
+    report, measured = report_of(NEW, OLD, [{"metric": "mrr", "min": 0.1, "max_drop": 0.2}], {"a": ("t",)})
+    write_report(objects, "reports/1", report, measured)
     found = read_report(objects, "reports/1")
     assert found is not None
     assert found[0] == report
-    assert found[1].equals(questions)
+    assert found[1].equals(measured.figures)
+    written = pl.read_parquet(tmp_path / "reports/1/questions.parquet")
+    assert written.equals(measured.whole().collect()) and "hits" in written.columns
     assert (tmp_path / "reports/1/report.html").read_text("utf-8").startswith("<!doctype html>")
 
 
@@ -123,8 +127,8 @@ def test_a_report_without_its_last_file_is_no_report(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b"\0" * 64, None])
 def test_a_report_with_a_damaged_file_is_no_report(tmp_path: Path, file: str, content: bytes | None) -> None:
     objects = ObjectStore.open(tmp_path)
-    report, questions = report_of(NEW)
-    write_report(objects, "reports/1", report, questions)
+    report, measured = report_of(NEW)
+    write_report(objects, "reports/1", report, measured)
     objects.delete([f"reports/1/{file}"])
     if content is not None:
         objects.put(f"reports/1/{file}", content)

@@ -174,7 +174,7 @@ def test_a_judge_that_fails_leaves_the_case_unjudged_and_the_gate_closed(
 
 def test_a_judge_without_statements_is_no_proof_of_faithfulness(tmp_path: Path, server: FaultyServer) -> None:
     pytest.importorskip("deepeval", reason="needs the extra 'quality'")
-    made = workspace(tmp_path, judge=endpoint(server), case_seconds=60)
+    made = workspace(tmp_path, judge=endpoint(server, timeout_seconds=60), case_seconds=60)
 
     def empty(call: int, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         schema = request["response_format"]["json_schema"]["schema"]
@@ -191,7 +191,7 @@ def test_a_judge_that_repeats_its_prompts_examples_has_not_judged(
     tmp_path: Path, server: FaultyServer
 ) -> None:
     pytest.importorskip("deepeval", reason="needs the extra 'quality'")
-    made = workspace(tmp_path, judge=endpoint(server), case_seconds=60)
+    made = workspace(tmp_path, judge=endpoint(server, timeout_seconds=60), case_seconds=60)
     example = "Einstein won a prize for his discovery of an effect in 1968."
 
     def parrot(call: int, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -205,4 +205,4 @@ def test_a_judge_that_repeats_its_prompts_examples_has_not_judged(
     pipeline.answers()
     counts = pipeline.judgements()
     assert (counts.made, len(counts.failures)) == (0, 3)
-    assert all("speaks of something else" in reason for reason in counts.failures.values())
+    assert {"speaks of something else" in reason for reason in counts.failures.values()} == {True}, counts

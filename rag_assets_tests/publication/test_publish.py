@@ -13,6 +13,7 @@ from rag_assets import open_published
 from rag_assets.corpus import Gate, Rule
 from rag_assets.errors import GateRefused, NotPublished, PublicationConflict, VerificationFailed
 from rag_assets.evaluation.files import read_report, write_report
+from rag_assets.evaluation.measured import Measured
 from rag_assets.index.candidate import Candidate
 from rag_assets.index.table import connect, open_table
 from rag_assets.publication.log import Publication, PublicationLog
@@ -177,7 +178,7 @@ def test_nothing_is_published_without_a_report_for_exactly_this_candidate(worksp
     workspace.objects.delete([f"{path}/report.json"])
     with pytest.raises(GateRefused, match=f"no evaluation report for exactly version {candidate.version}"):
         publish_now(workspace, candidate)
-    write_report(workspace.objects, path, *found)
+    write_report(workspace.objects, path, found[0], Measured.of(found[1]))
     with pytest.raises(GateRefused, match=f"no evaluation report for exactly version {candidate.version}"):
         publish_now(workspace, candidate)
     assert head(workspace).number == 1
