@@ -20,6 +20,7 @@ from rag_assets.answers.sentences import sentences
 from rag_assets.answers.vectors import SentenceVectors
 from rag_assets.gold.words import words
 from rag_assets.store.digest import fingerprint
+from rag_assets.store.objects import ObjectStore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,11 +38,11 @@ ABSTAIN_BELOW = 0.4
 
 
 class ExtractiveGenerator:
-    """Answers with sentences of the contexts."""
+    """Answers with sentences of the contexts, whose vectors ``objects`` keeps."""
 
-    def __init__(self, config: corpus.Extractive) -> None:
+    def __init__(self, config: corpus.Extractive, objects: ObjectStore) -> None:
         self._config = config
-        self._vectors = SentenceVectors()
+        self._vectors = SentenceVectors(objects)
         self.about: Mapping[str, Any] = {
             "backend": "extractive",
             "version": VERSION,

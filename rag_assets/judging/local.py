@@ -21,6 +21,7 @@ from rag_assets.gold.words import words
 from rag_assets.judging.judge import Case, Judgement, Score
 from rag_assets.judging.support import STEM, Evidence, SupportModel, support_model
 from rag_assets.store.digest import fingerprint
+from rag_assets.store.objects import ObjectStore
 
 VERSION = 1  # raise when this file judges otherwise
 BEARS_FROM = 0.3  # cosine with the question from which a statement bears on it
@@ -28,10 +29,10 @@ _Vectors = Mapping[str, NDArray[np.float32]]
 
 
 class LocalJudge:
-    """Judges with the default embedding model and a fitted regression."""
+    """Judges with the default embedding model and a fitted regression. ``objects`` keeps vectors."""
 
-    def __init__(self) -> None:
-        self._vectors = SentenceVectors()
+    def __init__(self, objects: ObjectStore | None = None) -> None:
+        self._vectors = SentenceVectors(objects)
         self._model: SupportModel = support_model()
         self.about: Mapping[str, Any] = {
             "backend": "local",

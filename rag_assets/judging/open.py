@@ -6,10 +6,11 @@ from rag_assets import corpus
 from rag_assets.judging.deepeval_judge import DeepEvalJudge
 from rag_assets.judging.judge import Judge
 from rag_assets.judging.local import LocalJudge
+from rag_assets.store.objects import ObjectStore
 
 
-def open_judge(config: corpus.Answers) -> Judge:
+def open_judge(config: corpus.Answers, objects: ObjectStore) -> Judge:
     """The judge that the corpus file asks for."""
     if isinstance(config.judge, corpus.Endpoint):
         return DeepEvalJudge(config.judge, config.case_seconds)
-    return LocalJudge()
+    return LocalJudge(objects)

@@ -28,6 +28,7 @@ from rag_assets.judging.stage import judge_missing, judgement_store
 from rag_assets.pipeline.progress import Progress
 from rag_assets.store.content import ContentStore
 from rag_assets.store.digest import fingerprint
+from rag_assets.store.objects import ObjectStore
 
 if TYPE_CHECKING:
     from rag_assets.pipeline.pipeline import Pipeline
@@ -129,9 +130,9 @@ class AnsweredVersion:
         return found
 
 
-def open_models(config: corpus.Answers) -> tuple[Generator, Judge]:
+def open_models(config: corpus.Answers, objects: ObjectStore) -> tuple[Generator, Judge]:
     """The generator and the judge of a corpus file."""
-    return open_generator(config), open_judge(config)
+    return open_generator(config, objects), open_judge(config, objects)
 
 
 def _context(hit: Hit) -> dict[str, str]:

@@ -110,7 +110,7 @@ class Pipeline:
     def models(self) -> tuple[Generator, Judge] | None:
         """Who answers the gold questions and who judges the answers; None when that is not asked for."""
         answers = self.corpus.evaluation.answers
-        return None if answers is None else open_models(answers)
+        return None if answers is None else open_models(answers, self.objects)
 
     def search(self, version: int) -> Search:
         """Searches one version of the table, with the model that embedded it."""
