@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,16 +51,19 @@ class Project:
     Args:
         root: empty folder for corpus file and store.
         documents: folder with the documents.
+        include: globs of the documents.
         settings: sections of the corpus file.
     """
 
-    def __init__(self, root: Path, documents: Path, **settings: Any) -> None:
+    def __init__(
+        self, root: Path, documents: Path, include: Sequence[str] = ("**/*.md",), **settings: Any
+    ) -> None:
         self.root = root
         self.documents = documents
         self.store = root / "store"
         path = root / "corpora" / f"{NAME}.yaml"
         path.parent.mkdir(parents=True)
-        source = {"type": "folder", "path": str(documents), "include": ["**/*.md"]}
+        source = {"type": "folder", "path": str(documents), "include": [*include]}
         path.write_text(yaml.safe_dump({"sources": [source], **settings}))
         self._path = path
 

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.question_sets import question_sets
 from benchmarks.table import Column, Table, markdown
+from rag_assets.gold import load_gold
+from rag_assets.gold.file import append_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -56,3 +59,18 @@ def test_a_table_shows_dashes_for_what_is_missing_and_leaves_empty_columns_out()
     table = Table("t", (Column("a", "A"), Column("b", "B", ".2f"), Column("c", "C")))
     rows = [{"a": "x|y", "b": 1}, {"a": "z", "b": None}]
     assert markdown(table, rows) == "| A | B |\n|---|---:|\n| x\\|y | 1.00 |\n| z | – |"
+
+
+def test_each_question_set_writes_the_documents_that_its_questions_want(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    for name, whole in question_sets(shared_data).items():
+        for size, found in ("whole", whole), ("first", whole.first(10)):
+            folder = tmp_path / name / size
+            found.write(folder / "documents")
+            append_lines(folder / "gold.jsonl", found.imported.questions)
+            gold = load_gold(folder / "gold.jsonl")
+            wanted = {document for question in gold.questions for document in question.documents}
+            assert wanted, name
+            assert wanted <= {path.name for path in (folder / "documents").iterdir()}, name
+            assert size == "whole" or len(gold.questions) == 10
