@@ -7,6 +7,7 @@ question → scores. Fast enough to judge every candidate, and measured like any
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,14 +18,15 @@ from numpy.typing import NDArray
 from rag_assets.answers.generator import Failure
 from rag_assets.answers.sentences import sentences
 from rag_assets.answers.vectors import SentenceVectors
-from rag_assets.gold.words import words
+from rag_assets.gold.words import spaced, words
 from rag_assets.judging.judge import Case, Judgement, Score
 from rag_assets.judging.support import STEM, Evidence, SupportModel, support_model
 from rag_assets.store.digest import fingerprint
 from rag_assets.store.objects import ObjectStore
 
-VERSION = 1  # raise when this file judges otherwise
+VERSION = 2  # raise when this file judges otherwise
 BEARS_FROM = 0.3  # cosine with the question from which a statement bears on it
+_STATED = re.compile(r"(?<![\w-])\d+(?:[.,:]\d+)*(?![\d]|-[A-Za-z])")
 _Vectors = Mapping[str, NDArray[np.float32]]
 
 
@@ -79,10 +81,12 @@ class LocalJudge:
     def _judge(self, case: Case, vectors: _Vectors) -> dict[str, Score]:
         evidence = evidence_of(case.contexts, vectors)
         question = vectors[case.question]
-        scores = {"contextual_relevancy": _relevancy(case.contexts, question, vectors)}
+        contexts = [(context, sentences(context)) for context in case.contexts]
+        scores = {"contextual_relevancy": _relevancy(contexts, question, vectors)}
         if case.answer is not None:
             scores["faithfulness"] = self._supported(case.answer, evidence, vectors)
-            scores["answer_relevancy"] = _relevancy(sentences(case.answer), question, vectors)
+            statements = [(one, [one]) for one in sentences(case.answer)]
+            scores["answer_relevancy"] = _relevancy(statements, question, vectors)
         if case.reference is not None:
             found = self._supported(case.reference, evidence, vectors)
             held = [holds for _, holds in found.evidence]
@@ -130,19 +134,31 @@ class LocalJudge:
 def correctness(answer: str, reference: str, similarity: float) -> Score:
     """How far an answer says what the reference says: meaning and words, and every number of the reference.
 
+    An answer that holds the reference word for word is correct, however much else it says: answers are often
+    short and quoting is what extraction does (Rajpurkar et al., SQuAD, EMNLP 2016, compare spans likewise).
+
     Args:
         similarity: cosine of the two texts.
     """
-    said, wanted = (frozenset(word[:STEM] for word in words(text)) for text in (answer, reference))
+    spoken, asked = words(answer), words(reference)
+    if asked and spaced(asked) in spaced(spoken):
+        return Score(1.0, "the answer holds the reference word for word")
+    said, wanted = (frozenset(word[:STEM] for word in found) for found in (spoken, asked))
     shared = len(said & wanted) / max(1, len(wanted))
-    numbers = [word for word in words(reference) if word.isdigit()]
-    kept = sum(number in words(answer) for number in numbers) / len(numbers) if numbers else 1.0
+    numbers, given = _numbers(reference), frozenset(_numbers(answer))
+    kept = sum(number in given for number in numbers) / len(numbers) if numbers else 1.0
     value = kept * (max(0.0, similarity) + shared) / 2
     return Score(
         min(1.0, value),
         f"similar by {similarity:.2f}, {shared:.0%} of the reference's words"
         + (f", {kept:.0%} of its numbers" if numbers else ""),
     )
+
+
+def _numbers(text: str) -> list[str]:
+    """The numbers that a text states, without separators of thousands: no marks of lists, no names such as 10-Q."""
+    stated = " ".join(sentences(text))
+    return [number.replace(",", "") for number in _STATED.findall(stated)]
 
 
 def evidence_of(contexts: Sequence[str], vectors: Mapping[str, NDArray[np.float32]]) -> Evidence:
@@ -152,11 +168,13 @@ def evidence_of(contexts: Sequence[str], vectors: Mapping[str, NDArray[np.float3
     return Evidence(found, matrix)
 
 
-def _relevancy(texts: Sequence[str], question: NDArray[np.float32], vectors: _Vectors) -> Score:
-    """Share of texts of which a sentence bears on the question."""
+def _relevancy(
+    texts: Sequence[tuple[str, Sequence[str]]], question: NDArray[np.float32], vectors: _Vectors
+) -> Score:
+    """Share of texts, given with their sentences, of which a sentence bears on the question."""
     verdicts = tuple(
-        (text, max((float(vectors[one] @ question) for one in sentences(text)), default=0.0) >= BEARS_FROM)
-        for text in texts
+        (text, max((float(vectors[one] @ question) for one in pieces), default=0.0) >= BEARS_FROM)
+        for text, pieces in texts
     )
     bearing = sum(bears for _, bears in verdicts)
     value = bearing / len(verdicts) if verdicts else 0.0

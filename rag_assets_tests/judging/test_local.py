@@ -20,11 +20,12 @@ CONTEXTS = (
     "The landlord repairs the lift within ten days.",
 )
 QUESTION = "How much rent does the tenant pay?"
+SHARED = LocalJudge()
 
 
 @pytest.fixture(scope="module")
 def judge() -> LocalJudge:
-    return LocalJudge()
+    return SHARED
 
 
 def judged(judge: LocalJudge, answer: str | None, reference: str | None = None) -> Judgement:
@@ -106,3 +107,50 @@ def test_the_shipped_weights_reach_what_they_promise(judge: LocalJudge, shared_d
     reached = auroc(labels, np.array([score.value for score in scores]))
     assert reached == pytest.approx(support_model().reliability["wice"]["auroc"], abs=0.02)
     assert reached > auroc(labels, np.array([overlap(row) for row in held_out])) + 0.05
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "The steps are: a) open it. 2) close it.",
+        "2) | 87,128 | 90,000 | (Scope 1 and 2) | - a list - 1. of marks",
+        "# A heading\n\n- an item. And more\n- 3. another",
+        "```\ncode. More code\n```",
+    ],
+)
+def test_an_answer_of_any_form_is_judged(judge: LocalJudge, answer: str) -> None:
+    assert set(judged(judge, answer, "2) close it.").scores) == set(
+        Case(QUESTION, CONTEXTS, answer, "2) close it.").metrics
+    )
+
+
+@settings(max_examples=40)
+@given(st.text(alphabet="ab1.) |-#:\n`*", max_size=60), st.text(alphabet="ab1.) |-#:\n", max_size=40))
+def test_no_text_is_too_odd_to_be_judged(answer: str, reference: str) -> None:
+    case = Case("a b?", ("a b. 1) b", "| a | b |"), answer, reference)
+    (found,) = SHARED.judge([case])
+    assert isinstance(found, Judgement)
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer"),
+    [
+        ("450 euros", "The tenant pays 450 euros of rent on the third working day of each month."),
+        ("2019; 2018; 2017", "The years are 2019; 2018; 2017, as the table says."),
+    ],
+)
+def test_an_answer_that_holds_the_reference_word_for_word_is_correct(
+    judge: LocalJudge, reference: str, answer: str
+) -> None:
+    assert judged(judge, answer, reference).scores["answer_correctness"].value == 1.0
+
+
+def test_marks_of_lists_and_names_of_forms_are_no_numbers(judge: LocalJudge) -> None:
+    said = "The report does not compare the quarters directly."
+    plain = judged(judge, said, "The report does not directly compare the quarters.")
+    marked = judged(judge, said, "1. The 10-Q report does not directly compare the quarters.")
+    assert marked.scores["answer_correctness"].value > 0.6 * plain.scores["answer_correctness"].value
+    wrong = judged(judge, "The rent is 470 euros.", "The rent is 450 euros.")
+    assert wrong.scores["answer_correctness"].value == 0.0
+    grouped = judged(judge, "The rent is 1450.5 euros.", "The rent is 1,450.5 euros.")
+    assert grouped.scores["answer_correctness"].value > 0.5
