@@ -92,7 +92,10 @@ class ChatEndpoint:
         except APIStatusError as error:
             return Failure(f"the server answered {error.status_code}: {_first_line(error.message)}")
         except APIConnectionError as error:
-            return Failure(f"the server could not be reached: {_first_line(str(error.__cause__ or error))}")
+            cause = error.__cause__ or error
+            return Failure(
+                f"the server could not be reached: {_first_line(str(cause) or type(cause).__name__)}"
+            )
         except (OpenAIError, ValueError) as error:
             return Failure(f"the reply could not be read: {_first_line(str(error))}")
         if not reply.choices:

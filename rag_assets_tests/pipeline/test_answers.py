@@ -205,4 +205,6 @@ def test_a_judge_that_repeats_its_prompts_examples_has_not_judged(
     pipeline.answers()
     counts = pipeline.judgements()
     assert (counts.made, len(counts.failures)) == (0, 3)
-    assert {"speaks of something else" in reason for reason in counts.failures.values()} == {True}, counts
+    assert {"speaks of something else" in reason for reason in counts.failures.values()} == {True}, "\n".join(
+        counts.failures.values()
+    )
