@@ -16,6 +16,7 @@ from rag_assets.corpus import ANSWER_METRICS
 from rag_assets.evaluation import plots
 from rag_assets.evaluation.details import DECIDING_METRIC, HEADLINE_MODE
 from rag_assets.evaluation.diagnosis import ADVICE, summarize_diagnoses
+from rag_assets.evaluation.drawing import NARROW, WIDE
 from rag_assets.evaluation.measured import Measured
 from rag_assets.evaluation.metrics import title_of
 from rag_assets.evaluation.report import Report
@@ -60,7 +61,7 @@ def render_page(report: Report, measured: Measured) -> str:
 def _both_widths(draw: Any) -> tuple[Any, ...]:
     from markupsafe import Markup
 
-    return tuple(Markup(draw(width)) for width in (plots.WIDE, plots.NARROW))
+    return tuple(Markup(draw(width)) for width in (WIDE, NARROW))
 
 
 def _read(name: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from rag_assets.evaluation.evaluate import evaluate, no_questions
 from rag_assets.evaluation.measured import Measured
 from rag_assets.evaluation.page import render_page
-from rag_assets.evaluation.plots import headline_png, rank_shares
+from rag_assets.evaluation.plots import modes_png, rank_shares
 from rag_assets.evaluation.report import build_report
 from rag_assets.gold import Question
 from rag_assets_tests.evaluation.samples import SUBJECT, corpus_with, evaluation_of, gold_of, hit, report_of
@@ -127,4 +127,4 @@ def test_rank_shares_add_up_to_one_per_mode() -> None:
 
 
 def test_the_headline_chart_is_a_png() -> None:
-    assert headline_png(report_of(NEW)[0]).startswith(b"\x89PNG")
+    assert modes_png(report_of(NEW)[0]).startswith(b"\x89PNG")
