@@ -8,7 +8,16 @@ from __future__ import annotations
 from typing import Any
 
 from rag_assets.corpus import ANSWER_METRICS
-from rag_assets.evaluation.drawing import COLOURS, WIDE, name_axis, png_of, share_axis, styled, svg_of
+from rag_assets.evaluation.drawing import (
+    COLOURS,
+    PICTURE,
+    WIDE,
+    name_axis,
+    png_of,
+    share_axis,
+    styled,
+    svg_of,
+)
 from rag_assets.evaluation.metrics import title_of
 from rag_assets.evaluation.report import Report
 from rag_assets.evaluation.summary import MetricRow
@@ -31,7 +40,7 @@ def answers_svg(report: Report, width: int = WIDE) -> str:
 
 def answers_png(report: Report) -> bytes:
     """The same as a picture."""
-    return png_of(_answers(report, WIDE))
+    return png_of(_answers(report, PICTURE))
 
 
 def _answers(report: Report, width: int) -> Any:

@@ -25,6 +25,8 @@ COLOURS = {
 """Light values by role; the page's style sheet gives each as ``--<role>`` for light and dark."""
 WIDE, NARROW = 880, 250
 """Widths of the plotting area in pixels, for a screen and for a telephone."""
+PICTURE = 840
+"""The same for pictures: the Dagster UI shows them pixel by pixel in a window of about 1,000."""
 
 
 def share_axis() -> alt.Axis:
@@ -98,6 +100,4 @@ def png_of(chart: Any) -> bytes:
     """PNG on white, for places that show pictures."""
     import vl_convert
 
-    return bytes(
-        vl_convert.vegalite_to_png(chart.properties(background="white", padding=16).to_dict(), scale=2)
-    )
+    return bytes(vl_convert.vegalite_to_png(chart.properties(background="white", padding=16).to_dict()))

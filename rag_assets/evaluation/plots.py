@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from rag_assets.evaluation.details import DECIDING_METRIC
-from rag_assets.evaluation.drawing import COLOURS, WIDE, name_axis, png_of, share_axis, styled, svg_of
+from rag_assets.evaluation.drawing import (
+    COLOURS,
+    PICTURE,
+    WIDE,
+    name_axis,
+    png_of,
+    share_axis,
+    styled,
+    svg_of,
+)
 from rag_assets.evaluation.metrics import title_of
 from rag_assets.evaluation.report import Report
 
@@ -92,7 +101,7 @@ def changes_svg(report: Report, width: int = WIDE) -> str:
 
 def modes_png(report: Report) -> bytes:
     """The chart of search modes as a picture."""
-    return png_of(_modes(report, WIDE))
+    return png_of(_modes(report, PICTURE))
 
 
 def rank_shares(questions: pl.DataFrame) -> list[dict[str, Any]]:
