@@ -16,7 +16,7 @@ from deepeval.metrics import BaseMetric
 from deepeval.test_case import LLMTestCase
 
 from rag_assets.corpus import load_corpus
-from rag_assets.evaluation.details import AnswerDetail, JudgedScore
+from rag_assets.evaluation.answer_details import AnswerDetail, JudgedScore
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.settings import Settings
 from rag_assets.store.objects import ObjectStore

@@ -1,34 +1,26 @@
-"""Single questions in a report: what was wanted and found, answered and judged, gained and lost.
+"""Single questions in a report: what was wanted and found, gained and lost.
 
 evaluation of the candidate (+ of the published version) → the questions that are worth a look.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from rag_assets.corpus import Mode
-from rag_assets.evaluation.answered import MODE as ANSWERS_MODE
-from rag_assets.evaluation.diagnosis import Diagnosis
 from rag_assets.evaluation.measured import Measured
 from rag_assets.evaluation.summary import metric_names, pair
+from rag_assets.evaluation.value import Value
 
 HEADLINE_MODE: Mode = "hybrid"
 """Readers search hybrid unless they ask otherwise: the headline figures are those of this mode."""
 DECIDING_METRIC = "ndcg@10"
 """Ranks questions from worst to best and counts them as improved or worse: it sees every rank up to ten."""
 SHOWN_CHANGES = 200
-SHOWN_ANSWERS = 100
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Wanted(_Model):
+class Wanted(Value):
     """A target and the rank at which it was found; None when it was not."""
 
     kind: str
@@ -36,7 +28,7 @@ class Wanted(_Model):
     rank: int | None
 
 
-class FoundHit(_Model):
+class FoundHit(Value):
     """One of the best hits of a question."""
 
     document_id: str
@@ -47,7 +39,7 @@ class FoundHit(_Model):
     relevant: bool
 
 
-class QuestionDetail(_Model):
+class QuestionDetail(Value):
     """A question that went badly: what was wanted and what was found instead."""
 
     question_id: str
@@ -61,55 +53,13 @@ class QuestionDetail(_Model):
     hits: tuple[FoundHit, ...]
 
 
-class QuestionChange(_Model):
+class QuestionChange(Value):
     """A question whose DECIDING_METRIC differs from the published version's."""
 
     question_id: str
     question: str
     published: float
     candidate: float
-
-
-class Passage(_Model):
-    """A context of an answer."""
-
-    chunk_id: str
-    document_id: str
-    heading: str
-    text: str
-    cited: bool
-
-
-class Statement(_Model):
-    """A statement and the judge's verdict on it."""
-
-    statement: str
-    holds: bool
-
-
-class JudgedScore(_Model):
-    """One metric of one answer."""
-
-    metric: str
-    value: float
-    reason: str
-    evidence: tuple[Statement, ...]
-
-
-class AnswerDetail(_Model):
-    """A question with its contexts, its answer, and what the judge said."""
-
-    question_id: str
-    question: str
-    tags: tuple[str, ...]
-    answerable: bool
-    answer: str | None = Field(description="None where there is none: it abstained, or failed.")
-    abstained: bool
-    reference: str | None
-    failure: str | None = Field(description="Why it was not answered or not judged.")
-    contexts: tuple[Passage, ...]
-    scores: tuple[JudgedScore, ...]
-    published: str | None = Field(default=None, description="What the published version answered.")
 
 
 def changed_questions(questions: pl.DataFrame, before: pl.DataFrame) -> tuple[QuestionChange, ...]:
@@ -158,45 +108,6 @@ def worst_questions(
             first_rank=row["first_rank"],
             targets=tuple(Wanted(**target) for target in row["targets"]),
             hits=tuple(FoundHit(**hit) for hit in texts[row["question_id"]]["hits"]),
-        )
-        for row in rows.iter_rows(named=True)
-    )
-
-
-def answer_details(
-    measured: Measured, before: pl.DataFrame | None, diagnoses: Sequence[Diagnosis]
-) -> tuple[AnswerDetail, ...]:
-    """Answered questions in detail: those that went wrong first, then in the order of the gold set."""
-    wrong = [one.question_id for one in diagnoses]
-    rows = (
-        measured.figures.filter((pl.col("mode") == ANSWERS_MODE) & pl.col("answerable").is_not_null())
-        .with_columns(
-            fine=~pl.col("question_id").is_in(wrong) & pl.coalesce("unanswered", "unjudged").is_null()
-        )
-        .sort("fine", maintain_order=True)
-        .head(SHOWN_ANSWERS)
-    )
-    earlier: dict[str, str | None] = {}
-    if before is not None and "answer" in before.columns:
-        asked = before.filter(pl.col("mode") == ANSWERS_MODE)
-        earlier = dict(asked.select("question_key", "answer").iter_rows())
-    texts = measured.texts(rows["question_id"])
-    return tuple(
-        AnswerDetail(
-            question_id=row["question_id"],
-            question=row["question"],
-            tags=tuple(row["tags"]),
-            answerable=row["answerable"],
-            answer=row["answer"] or None,
-            abstained=bool(row["abstained"]),
-            reference=row["reference"],
-            failure=row["unanswered"] or row["unjudged"],
-            contexts=tuple(
-                Passage(**context, cited=context["chunk_id"] in (row["citations"] or ()))
-                for context in texts[row["question_id"]]["contexts"] or ()
-            ),
-            scores=tuple(JudgedScore(**score) for score in texts[row["question_id"]]["scores"] or ()),
-            published=earlier.get(row["question_key"]),
         )
         for row in rows.iter_rows(named=True)
     )

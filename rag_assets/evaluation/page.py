@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
@@ -14,8 +15,10 @@ from pydantic import JsonValue
 
 from rag_assets.corpus import ANSWER_METRICS
 from rag_assets.evaluation import plots
+from rag_assets.evaluation.answer_plot import answer_rows, answers_svg
 from rag_assets.evaluation.details import DECIDING_METRIC, HEADLINE_MODE
 from rag_assets.evaluation.diagnosis import ADVICE, summarize_diagnoses
+from rag_assets.evaluation.drawing import NARROW, WIDE
 from rag_assets.evaluation.measured import Measured
 from rag_assets.evaluation.metrics import title_of
 from rag_assets.evaluation.report import Report
@@ -24,7 +27,10 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 CARDS = ("recall@5", "recall@10", "ndcg@10", "mrr")
+ANSWER_CARDS = ("faithfulness", "answer_relevancy", "contextual_relevancy", "answered")
+_WRAPPED = re.compile(r"(?<=[^\n]{60})\n *(?!```|[\s\d|#>*+-])")
 LISTED_CHANGES = 8
+LISTED_FAULTS = 50  # per stage
 
 
 def render_page(report: Report, measured: Measured) -> str:
@@ -37,11 +43,17 @@ def render_page(report: Report, measured: Measured) -> str:
         charts["ranks"] = _both_widths(lambda width: plots.ranks_svg(measured.figures, width))
     if report.changes:
         charts["changes"] = _both_widths(lambda width: plots.changes_svg(report, width))
+    answered = answer_rows(report)
+    if answered:
+        charts["answers"] = _both_widths(lambda width: answers_svg(report, width))
     return _template().render(
         report=report,
         charts=charts,
-        cards=[(row, report.difference(row.metric)) for name in CARDS if (row := report.metric(name))],
-        compared=plots.COMPARED,
+        cards=[
+            (row, report.difference(row.metric))
+            for name in (*CARDS, *ANSWER_CARDS)
+            if (row := report.metric(name))
+        ],
         modes=plots.LABELS,
         headline_mode=HEADLINE_MODE,
         deciding=DECIDING_METRIC,
@@ -49,10 +61,14 @@ def render_page(report: Report, measured: Measured) -> str:
         lost=[change for change in report.changes if change.candidate < change.published][:LISTED_CHANGES],
         facts=list(_facts(report.index)),
         faults=[(stage, count, ADVICE[stage]) for stage, count in summarize_diagnoses(report.diagnoses)],
+        asked=dict(measured.figures.select("question_id", "question").iter_rows())
+        | {one.question_id: one.question for one in report.stale},
+        listed_faults=LISTED_FAULTS,
+        faults_of={one.question_id: one for one in report.diagnoses},
         search_metrics=list(
             dict.fromkeys(row.metric for row in report.metrics if row.metric not in ANSWER_METRICS)
         ),
-        answer_rows=[row for name in ANSWER_METRICS if (row := report.metric(name))],
+        answer_rows=answered,
         css=Markup(_read("report.css")),
     )
 
@@ -60,7 +76,7 @@ def render_page(report: Report, measured: Measured) -> str:
 def _both_widths(draw: Any) -> tuple[Any, ...]:
     from markupsafe import Markup
 
-    return tuple(Markup(draw(width)) for width in (plots.WIDE, plots.NARROW))
+    return tuple(Markup(draw(width)) for width in (WIDE, NARROW))
 
 
 def _read(name: str) -> str:
@@ -69,13 +85,23 @@ def _read(name: str) -> str:
 
 @cache
 def _template() -> Template:
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(_read),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters |= {"fixed": _fixed, "signed": _signed, "count": _count, "metric": title_of}
-    return environment.from_string(_read("report.html.jinja"))
+    environment.filters |= {
+        "fixed": _fixed,
+        "signed": _signed,
+        "count": _count,
+        "metric": title_of,
+        "unwrapped": _unwrapped,
+    }
+    return environment.get_template("report.html.jinja")
 
 
 def _fixed(value: float | None, digits: int = 3) -> str:
@@ -92,6 +118,11 @@ def _signed(value: float | None, digits: int = 3) -> str:
 
 def _count(value: int) -> str:
     return f"{value:,}"
+
+
+def _unwrapped(text: str) -> str:
+    """Without the line breaks inside paragraphs of hard-wrapped sources; lists, tables and code keep theirs."""
+    return _WRAPPED.sub(" ", text)
 
 
 def _facts(index: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[str, str]]:

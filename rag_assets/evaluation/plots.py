@@ -1,45 +1,40 @@
-"""The charts of a report, as static SVG for the page and as PNG for the Dagster UI.
+"""The charts of search: modes side by side, ranks of first results, changed questions.
 
-Report → Vega-Lite (Altair) → SVG by vl-convert: no browser, no network, no script. Colours are
-named roles: on the page each becomes a CSS variable, so that one SVG serves light and dark.
+Report → static SVG for the page; the modes also as PNG for the Dagster UI.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from rag_assets.evaluation.details import DECIDING_METRIC
+from rag_assets.evaluation.drawing import (
+    COLOURS,
+    PICTURE,
+    WIDE,
+    name_axis,
+    png_of,
+    share_axis,
+    styled,
+    svg_of,
+)
 from rag_assets.evaluation.metrics import title_of
 from rag_assets.evaluation.report import Report
 
 if TYPE_CHECKING:
     import altair as alt
 
-COLOURS = {
-    "ink": "#1b2733",
-    "muted": "#5c6b7a",
-    "line": "#dde3e9",
-    "vector": "#4a7ebb",
-    "text": "#c8862a",
-    "hybrid": "#0e7c6b",
-    "better": "#0d7d6d",
-    "worse": "#b5443f",
-}
-"""Light values by role; the page's style sheet gives each as ``--<role>`` for light and dark."""
 LABELS = {"vector": "Vector", "text": "Full text", "hybrid": "Hybrid"}
 COMPARED = ("recall@1", "recall@3", "recall@5", "recall@10", "ndcg@10", "mrr")
 RANK_BINS = ("1", "2", "3", "4–5", "6–10", "11–100", "not found")
-WIDE, NARROW = 880, 250
-"""Widths of the plotting area in pixels, for a screen and for a telephone."""
 
 
 def modes_svg(report: Report, width: int = WIDE) -> str:
     """Means with confidence intervals, search modes side by side."""
-    return _svg(_modes(report, width))
+    return svg_of(_modes(report, width))
 
 
 def ranks_svg(questions: pl.DataFrame, width: int = WIDE) -> str:
@@ -64,7 +59,7 @@ def ranks_svg(questions: pl.DataFrame, width: int = WIDE) -> str:
         )
         .properties(width=width, height=190)
     )
-    return _svg(_styled(chart))
+    return svg_of(styled(chart))
 
 
 def changes_svg(report: Report, width: int = WIDE) -> str:
@@ -101,15 +96,12 @@ def changes_svg(report: Report, width: int = WIDE) -> str:
         .mark_rule(color=COLOURS["muted"], strokeWidth=1)
         .encode(y="zero:Q")
     )
-    return _svg(_styled(chart + zero))
+    return svg_of(styled(chart + zero))
 
 
-def headline_png(report: Report) -> bytes:
-    """The chart of search modes on white, for places that show pictures."""
-    import vl_convert
-
-    chart = _modes(report, WIDE).properties(background="white", padding=16)
-    return bytes(vl_convert.vegalite_to_png(chart.to_dict(), scale=2))
+def modes_png(report: Report) -> bytes:
+    """The chart of search modes as a picture."""
+    return png_of(_modes(report, PICTURE))
 
 
 def rank_shares(questions: pl.DataFrame) -> list[dict[str, Any]]:
@@ -159,17 +151,13 @@ def _modes(report: Report, width: int) -> Any:
             "metric:N",
             sort=[title_of(name) for name in COMPARED],
             title=None,
-            axis=alt.Axis(
-                domain=False, ticks=False, labelPadding=10, labelFontSize=13, labelColor=COLOURS["ink"]
-            ),
+            axis=name_axis(),
         ),
         yOffset=alt.YOffset("mode:N", sort=order, scale=alt.Scale(paddingOuter=0.6)),
         color=_mode_colour(order),
     )
     whisker = base.mark_rule(strokeWidth=4, opacity=0.35, strokeCap="round").encode(
-        x=alt.X(
-            "low:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5, format=".1f")
-        ),
+        x=alt.X("low:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=share_axis()),
         x2="high:Q",
     )
     point = base.mark_point(filled=True, size=70, opacity=1).encode(
@@ -178,7 +166,7 @@ def _modes(report: Report, width: int) -> Any:
             "mode:N", sort=order, scale=alt.Scale(domain=order, range=["circle", "square", "diamond"])
         ),
     )
-    return _styled((whisker + point).properties(width=width, height=alt.Step(14)))
+    return styled((whisker + point).properties(width=width, height=alt.Step(14)))
 
 
 def _mode_colour(order: Sequence[str]) -> alt.Color:
@@ -192,48 +180,3 @@ def _bare_axis(angle: int) -> alt.Axis:
     import altair as alt
 
     return alt.Axis(labelAngle=angle, ticks=False, grid=False, labelPadding=6)
-
-
-def _styled(chart: Any) -> Any:
-    font = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
-    return (
-        chart.configure(background="transparent", font=font, padding=2)
-        .configure_view(stroke=None)
-        .configure_axis(
-            domain=False,
-            ticks=False,
-            gridColor=COLOURS["line"],
-            labelColor=COLOURS["muted"],
-            titleColor=COLOURS["muted"],
-            titleFontWeight="normal",
-            labelFontSize=12,
-            titleFontSize=12,
-            titlePadding=10,
-        )
-        .configure_legend(
-            orient="top",
-            labelColor=COLOURS["ink"],
-            labelFontSize=13,
-            symbolSize=80,
-            symbolOpacity=1,
-            offset=10,
-        )
-    )
-
-
-def _svg(chart: Any) -> str:
-    """SVG for inlining: colours as variables, no fixed size, hidden from screen readers.
-
-    The page describes every chart in words and repeats its numbers in tables; hundreds of
-    labelled marks would only get in a listener's way.
-    """
-    import vl_convert
-
-    svg = str(vl_convert.vegalite_to_svg(chart.to_dict()))
-    for role, colour in COLOURS.items():
-        svg = svg.replace(f'"{colour}"', f'"var(--{role})"')
-    svg = re.sub(r' (?:aria-[a-z]+|role)="[^"]*"', "", svg)
-    opening = re.search(r'<svg [^>]*?width="([0-9.]+)"[^>]*?(viewBox="[^"]*")[^>]*>', svg)
-    assert opening is not None
-    replaced = f'<svg {opening[2]} style="max-width:{opening[1]}px" aria-hidden="true" focusable="false">'
-    return svg[: opening.start()] + replaced + svg[opening.end() :]

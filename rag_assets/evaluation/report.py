@@ -11,16 +11,15 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import polars as pl
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AwareDatetime, Field, JsonValue
 
 from rag_assets.corpus import Corpus, Mode
+from rag_assets.evaluation.answer_details import AnswerDetail, answer_details
 from rag_assets.evaluation.cost import Cost
 from rag_assets.evaluation.details import (
     HEADLINE_MODE,
-    AnswerDetail,
     QuestionChange,
     QuestionDetail,
-    answer_details,
     changed_questions,
     worst_questions,
 )
@@ -30,16 +29,13 @@ from rag_assets.evaluation.measured import Measured
 from rag_assets.evaluation.slices import SliceRow, describe, regressions
 from rag_assets.evaluation.standards import max_unjudged_share
 from rag_assets.evaluation.summary import ComparisonRow, MetricRow, compare, pair, summarize
+from rag_assets.evaluation.value import Value
 from rag_assets.gold import GoldSet
 
 SMALL_GOLD_SET = 50
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Subject(_Model):
+class Subject(Value):
     """The version that was measured."""
 
     lance_version: int
@@ -52,7 +48,7 @@ class Subject(_Model):
     embedder: str = Field(description="Model, revision and dimension for a human reader.")
 
 
-class StaleQuestion(_Model):
+class StaleQuestion(Value):
     """A gold question that was not counted, because documents that it wants are gone from the corpus."""
 
     question_id: str
@@ -60,7 +56,7 @@ class StaleQuestion(_Model):
     documents: tuple[str, ...]
 
 
-class Judged(_Model):
+class Judged(Value):
     """Who answered and who judged, and how far the judge can be trusted."""
 
     generator: str
@@ -73,7 +69,7 @@ class Judged(_Model):
     unjudged: int
 
 
-class Report(_Model):
+class Report(Value):
     """Everything about one evaluation."""
 
     corpus: str
@@ -94,7 +90,7 @@ class Report(_Model):
     index: dict[str, JsonValue] = Field(description="Facts about the index: rows, index types, recall, …")
     warnings: tuple[str, ...]
     judged: Judged | None = Field(default=None, description="None where no answers are asked for.")
-    answers: tuple[AnswerDetail, ...] = Field(default=(), description="Failing ones first.")
+    answers: tuple[AnswerDetail, ...] = Field(default=(), description="Failing ones first, at most 100.")
     costs: tuple[Cost, ...] = Field(default=(), description="What the steps took.")
     currency: str = ""
     diagnoses: tuple[Diagnosis, ...] = Field(default=(), description="Questions that went wrong, and why.")
@@ -157,7 +153,8 @@ def build_report(
         created: time of the evaluation, default now.
     """
     questions = measured.figures
-    before = None if published is None else published[1].figures
+    earlier = None if published is None else published[1]
+    before = None if earlier is None else earlier.figures
     samples = corpus.evaluation.bootstrap_samples
     return Report(
         corpus=corpus.name,
@@ -178,7 +175,7 @@ def build_report(
             *warnings,
         ),
         judged=judged,
-        answers=() if judged is None else answer_details(measured, before, diagnoses),
+        answers=() if judged is None else answer_details(measured, earlier, diagnoses),
         costs=tuple(costs),
         currency=corpus.evaluation.prices.currency,
         diagnoses=tuple(diagnoses),

@@ -120,8 +120,9 @@ def asked(counts: AskCounts) -> Facts:
 
 
 def evaluation(pipeline: Pipeline, report: Report, path: str) -> Facts:
-    """Headline metrics with their plot, and where the report lies."""
-    from rag_assets.evaluation.plots import headline_png
+    """Headline metrics with their plots, and where the report lies."""
+    from rag_assets.evaluation.answer_plot import answer_rows, answers_png
+    from rag_assets.evaluation.plots import modes_png
 
     facts: Facts = {
         "report": dg.MetadataValue.path(pipeline.objects.uri(f"{path}/report.html")),
@@ -142,8 +143,9 @@ def evaluation(pipeline: Pipeline, report: Report, path: str) -> Facts:
                 if row.tag is None
             ]
         )
-        image = base64.b64encode(headline_png(report)).decode()
-        facts["plot"] = dg.MetadataValue.md(f"![metrics by search mode](data:image/png;base64,{image})")
+        facts["plot"] = _picture("metrics by search mode", modes_png(report))
+    if answer_rows(report):
+        facts["answers_plot"] = _picture("metrics of answers", answers_png(report))
     if report.warnings:
         facts["warnings"] = dg.MetadataValue.md("\n".join(f"- {warning}" for warning in report.warnings))
     return facts
@@ -195,6 +197,10 @@ def _length_plot(rows: pl.DataFrame) -> dg.MarkdownMetadataValue:
         for tokens, count in bins.sort("tokens").iter_rows()
     ]
     return dg.MetadataValue.md("\n".join(["```", *lines, "```"]))
+
+
+def _picture(words: str, png: bytes) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md(f"![{words}](data:image/png;base64,{base64.b64encode(png).decode()})")
 
 
 def _counts(counts: object, *names: str) -> Mapping[str, int]:

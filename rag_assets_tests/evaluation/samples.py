@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
+from rag_assets.answers.generator import Context, Task
 from rag_assets.corpus import Corpus, Mode
+from rag_assets.evaluation.answered import Asked, answered_rows, with_answers
 from rag_assets.evaluation.evaluate import evaluate
 from rag_assets.evaluation.measured import Measured
-from rag_assets.evaluation.report import Report, Subject, build_report
+from rag_assets.evaluation.report import Judged, Report, Subject, build_report
 from rag_assets.evaluation.search import Hit, Search
 from rag_assets.gold import GoldSet, Question
 
@@ -80,5 +84,85 @@ def report_of(
         measured,
         index={"rows": 40, "indexes": {"text": "FTS"}, "vector_recall@10": None},
         published=None if published is None else (1, Measured.of(evaluation_of(published, tags))),
+    )
+    return report, measured
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a version said to a question: it cites its first context, and the judge gave each metric one value.
+
+    Without an answer it abstained; without scores it is not judged.
+    """
+
+    answer: str | None
+    contexts: tuple[tuple[str, str], ...] = (("wanted", "text of wanted"),)
+    scores: Mapping[str, float] | None = None
+    evidence: str = "a statement"
+
+
+FULL = {"contextual_relevancy": 1.0, "faithfulness": 0.9, "answer_relevancy": 0.8}
+COSTS = {"prompt_tokens": 1, "completion_tokens": 1, "seconds": 0.1}
+
+
+def answered_evaluation(said: Mapping[str, Said]) -> Measured:
+    """Search finds everything first; what is said to the questions is given by name."""
+    asked = [
+        Asked(
+            question(name),
+            Task(
+                question(name).question,
+                tuple(
+                    Context(f"{document}#{text[:8]}", document, "Part", text)
+                    for document, text in one.contexts
+                ),
+            ),
+        )
+        for name, one in said.items()
+    ]
+    answers: dict[str, Mapping[str, Any]] = {}
+    judgements: dict[str, Mapping[str, Any]] = {}
+    for one, what in zip(asked, said.values(), strict=True):
+        answer = {
+            "answer": what.answer or "",
+            "abstained": what.answer is None,
+            "citations": [] if what.answer is None else [0],
+            **COSTS,
+        }
+        answers[one.task.key] = answer
+        if what.scores is not None:
+            evidence = [{"statement": what.evidence, "holds": True}]
+            scores = [
+                {"metric": metric, "value": value, "reason": f"{metric} because", "evidence": evidence}
+                for metric, value in what.scores.items()
+            ]
+            judgements[one.case(answer).key] = {"scores": scores, **COSTS}
+    rows = answered_rows(asked, answers, judgements, {}, {})
+    return Measured.of(with_answers(evaluation_of(dict.fromkeys(said, 1)), rows))
+
+
+def answered_report(
+    said: Mapping[str, Said],
+    published: Mapping[str, Said] | None = None,
+    rules: Sequence[Mapping[str, object]] = (),
+    **more: Any,
+) -> tuple[Report, Measured]:
+    measured = answered_evaluation(said)
+    report = build_report(
+        corpus_with(rules),
+        SUBJECT,
+        gold_of(*(question(name) for name in said)),
+        measured,
+        index={},
+        published=None if published is None else (1, answered_evaluation(published)),
+        judged=Judged(
+            generator="a generator",
+            judge="a judge",
+            reliability={},
+            answered=len(said),
+            unanswered=0,
+            unjudged=sum(one.scores is None for one in said.values()),
+        ),
+        **more,
     )
     return report, measured

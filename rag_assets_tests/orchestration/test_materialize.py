@@ -136,6 +136,21 @@ def test_every_materialization_says_what_was_done(run: tuple[Workspace, dg.Execu
     assert table.version == found["publication"]["lance_version"]
 
 
+def test_the_evaluation_shows_its_charts_in_the_ui(tmp_path: Path) -> None:
+    answered: dict[str, Any] = {"evaluation": {"gold": "gold.jsonl", "answers": {}}}
+    charts = {}
+    for name, settings in (("searched", {}), ("answered", answered)):
+        (tmp_path / name).mkdir()
+        workspace = fresh(tmp_path / name, str(tmp_path / name / "store"), **settings)
+        result = materialize(workspace)
+        assert result.success
+        found = materialized(result)["evaluation"]
+        charts[name] = {key: value for key, value in found.items() if "data:image/png;base64," in str(value)}
+    assert set(charts["searched"]) == {"plot"}
+    assert set(charts["answered"]) == {"plot", "answers_plot"}
+    assert charts["answered"]["plot"] != charts["answered"]["answers_plot"]
+
+
 def test_a_second_run_changes_no_data_version(run: tuple[Workspace, dg.ExecuteInProcessResult]) -> None:
     workspace, first = run
     second = materialize(workspace)

@@ -108,6 +108,26 @@ def test_the_report_shows_answers_citations_abstention_and_scores(tmp_path: Path
     )
 
 
+def test_the_report_shows_what_the_published_version_answered_from_what(tmp_path: Path) -> None:
+    made = workspace(tmp_path)
+    made.run()
+    assert [answer.published for answer in report_of(made).answers] == [None] * 3
+    made.write(
+        "rent.md", "# Rent\n\nThe tenant pays 475 euros of rent on the third working day of each month.\n"
+    )
+    made.run()
+    by_id = {answer.question_id: answer for answer in report_of(made).answers}
+    rent, moon = by_id["rent"], by_id["moon"]
+    assert rent.published is not None and rent.published.answer is not None
+    assert "475 euros" in str(rent.answer) and "450 euros" in rent.published.answer
+    (now,) = [context for context in rent.contexts if context.document_id == "rent.md"]
+    (then,) = [context for context in rent.published.contexts if context.document_id == "rent.md"]
+    assert (now.same_as, then.same_as) == (None, None)
+    assert "475" in str(now.text) and "450" in str(then.text)
+    assert rent.published.score("faithfulness") is not None
+    assert moon.published is not None and moon.published.abstained
+
+
 def test_the_same_question_over_the_same_contexts_is_never_generated_or_judged_twice(tmp_path: Path) -> None:
     made = workspace(tmp_path)
     pipeline = build(made)
