@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from benchmarks import answers, chunking, cold, competitors, formats, incremental, judges, retrieval, scale
+from benchmarks import (
+    answers,
+    chunking,
+    cold,
+    competitors,
+    formats,
+    incremental,
+    judges,
+    questions,
+    retrieval,
+    scale,
+)
 from benchmarks.table import Benchmark, Column, Row, Setting, Table
 from benchmarks.texts import clone_cpp_docs
 
@@ -81,6 +92,7 @@ BENCHMARKS = {
         retrieval.BENCHMARK,
         judges.BENCHMARK,
         answers.BENCHMARK,
+        questions.BENCHMARK,
         CHUNKING,
         FORMATS,
     )

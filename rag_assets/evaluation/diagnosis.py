@@ -68,9 +68,7 @@ def suspects(row: Mapping[str, Any], contexts: int) -> bool:
     """Whether a question (a row of hybrid search, with the answers' columns if there are any) went wrong."""
     if row.get("answerable") is False:
         return row.get("abstention") == 0.0
-    if row["first_rank"] is None or row["first_rank"] > contexts:
-        return True
-    return any(target["rank"] is None for target in row["targets"]) or _bad_answer(row) is not None
+    return bool(_missed(row, contexts)) or _bad_answer(row) is not None
 
 
 def misled_by_vectors(ranks: Mapping[str, Mapping[str, int | None]], contexts: int) -> frozenset[str]:
@@ -88,7 +86,6 @@ def diagnose(
     row: Mapping[str, Any],
     ranks: Mapping[str, int | None],
     traces: Mapping[str, DocumentTrace],
-    gone: Sequence[str],
     contexts: int,
 ) -> Diagnosis | None:
     """Find the stage at fault.
@@ -97,7 +94,6 @@ def diagnose(
         row: the question's row of hybrid search, with the answers' columns if there are any.
         ranks: best rank of any target by search mode.
         traces: by document id, of the documents that the question wants.
-        gone: documents that it wants and the corpus does not have.
         contexts: results that reach an answer.
 
     Returns:
@@ -111,7 +107,7 @@ def diagnose(
         return None
     if not suspects(row, contexts):
         return None
-    stage, evidence = _first_loss(row, ranks, traces, gone, contexts)
+    stage, evidence = _first_loss(row, ranks, traces, contexts)
     return Diagnosis(question_id=identity, stage=stage, evidence=evidence)
 
 
@@ -124,22 +120,46 @@ def _first_loss(
     row: Mapping[str, Any],
     ranks: Mapping[str, int | None],
     traces: Mapping[str, DocumentTrace],
-    gone: Sequence[str],
     contexts: int,
 ) -> tuple[Stage, str]:
-    if gone:
-        return "gold set", f"{gone[0]} is not in the corpus"
     for document, trace in traces.items():
         if trace.quarantined is not None:
             return "parsing", f"{document} is quarantined: {trace.quarantined}"
-    missed = [target for target in row["targets"] if target["rank"] is None or target["rank"] > contexts]
+    missed = _missed(row, contexts)
     for wanted in _texts_wanted(row, missed):
         lost = _lost_on_the_way(wanted, traces)
         if lost is not None:
             return lost
     if missed:
-        return _search_at_fault(row, ranks, contexts)
+        return _search_at_fault(missed, ranks, contexts)
+    lacking = _contexts_lack(row, traces)
+    if lacking is not None:
+        return "ranking", lacking
     return "generation", _bad_answer(row) or "the answer is wrong"
+
+
+def _missed(row: Mapping[str, Any], contexts: int) -> list[Mapping[str, Any]]:
+    """Targets that do not reach an answer; none where there are more targets than contexts and these are full of them."""
+    missed = [target for target in row["targets"] if target["rank"] is None or target["rank"] > contexts]
+    return missed if len(row["targets"]) - len(missed) < contexts else []
+
+
+def _contexts_lack(row: Mapping[str, Any], traces: Mapping[str, DocumentTrace]) -> str | None:
+    """Why the answer cannot stand in the contexts although its documents do; None when it may.
+
+    A long document is found by one of its chunks, and another holds the answer.
+    """
+    shown = row.get("contexts") or ()
+    hidden = {
+        document: len(trace.chunks) - sum(context["document_id"] == document for context in shown)
+        for document, trace in traces.items()
+    }
+    if row.get("contextual_recall") != 0.0 or not any(count > 0 for count in hidden.values()):
+        return None
+    parts = ", ".join(
+        f"{count} other chunks of {document}" for document, count in hidden.items() if count > 0
+    )
+    return f"the contexts hold nothing of the reference answer; there are {parts}"
 
 
 def _texts_wanted(row: Mapping[str, Any], missed: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -168,7 +188,7 @@ def _lost_on_the_way(wanted: str, traces: Mapping[str, DocumentTrace]) -> tuple[
 
 
 def _search_at_fault(
-    row: Mapping[str, Any], ranks: Mapping[str, int | None], contexts: int
+    missed: Sequence[Mapping[str, Any]], ranks: Mapping[str, int | None], contexts: int
 ) -> tuple[Stage, str]:
     shown, hybrid = shown_ranks(ranks), ranks.get("hybrid")
     if _vectors_miss(ranks, contexts):
@@ -177,10 +197,7 @@ def _search_at_fault(
         return "retrieval", shown
     if hybrid > contexts:
         return "ranking", f"{shown}; answers see the first {contexts}"
-    lacking = next(
-        target["text"] for target in row["targets"] if target["rank"] is None or target["rank"] > contexts
-    )
-    return "ranking", f"{shown}, but “{_short(lacking)}” is not among the first {contexts}"
+    return "ranking", f"{shown}, but “{_short(missed[0]['text'])}” is not among the first {contexts}"
 
 
 def shown_ranks(ranks: Mapping[str, int | None]) -> str:
@@ -198,7 +215,7 @@ def _vectors_miss(ranks: Mapping[str, int | None], contexts: int) -> bool:
 def _bad_answer(row: Mapping[str, Any]) -> str | None:
     """What is wrong with the answer, in words; None when nothing is, or nothing was answered or judged."""
     if row.get("answered") == 0.0:
-        return "it abstained although the contexts hold the answer"
+        return "it abstained from a question that has an answer"
     reasons = {score["metric"]: score["reason"] for score in row.get("scores") or ()}
     for metric, least, complaint in COMPLAINTS:
         value = row.get(metric)

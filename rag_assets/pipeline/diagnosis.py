@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from rag_assets.index.candidate import Candidate
     from rag_assets.pipeline.pipeline import Pipeline
 
-TRACED = 500  # questions whose documents are read again, at most
+TRACED = 500  # questions whose documents are read again; as many as tell what is to be mended
 DEFAULT_CONTEXTS = 5
 _TAG = re.compile(r"<[^>]+>")
 
 
 def diagnose_all(
     pipeline: Pipeline, candidate: Candidate, measured: Measured, stale: Mapping[str, tuple[str, ...]]
-) -> tuple[Diagnosis, ...]:
-    """A diagnosis of every question that went wrong, stale ones included; of ``TRACED`` at most.
+) -> tuple[tuple[Diagnosis, ...], int]:
+    """A diagnosis of every question that went wrong, stale ones included, and how many were left out.
 
     Args:
         measured: the evaluation, stale questions left out.
@@ -45,7 +45,8 @@ def diagnose_all(
     contexts = answers.contexts if answers else DEFAULT_CONTEXTS
     questions = measured.figures
     rows = questions.filter(mode="hybrid").iter_rows(named=True)
-    failing = list(islice((row for row in rows if suspects(row, contexts)), TRACED))
+    wrong = [row for row in rows if suspects(row, contexts)]
+    failing = wrong[:: max(1, math.ceil(len(wrong) / TRACED))]  # from all parts of the gold set
     ranks: dict[str, dict[str, int | None]] = {}
     for identity, mode, rank in questions.select("question_id", "mode", "first_rank").iter_rows():
         ranks.setdefault(identity, {})[mode] = rank
@@ -58,16 +59,16 @@ def diagnose_all(
     texts = measured.texts(row["question_id"] for row in failing)
     for row in failing:
         mine = {name: traces[name] for name in _documents(row) if name in traces}
-        one = diagnose(row | texts[row["question_id"]], ranks[row["question_id"]], mine, (), contexts)
+        one = diagnose(row | texts[row["question_id"]], ranks[row["question_id"]], mine, contexts)
         if one is not None:
             found.append(one)
-    known = {one.question_id for one in found}
+    known = {one.question_id for one in found} | {row["question_id"] for row in failing}
     found += [
         Diagnosis(question_id=identity, stage="embedding", evidence=shown_ranks(ranks[identity]))
         for identity in ranks
         if identity in misled and identity not in known
     ]
-    return tuple(found)
+    return tuple(found), len(wrong) - len(failing)
 
 
 def _documents(row: Mapping[str, Any]) -> list[str]:

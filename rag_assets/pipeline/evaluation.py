@@ -50,6 +50,9 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
     )
     base = pipeline.log.find(candidate.base) if candidate.base in pipeline.log.versions() else None
     quarantined = pipeline.snapshots.read(candidate.snapshot).quarantined
+    diagnoses, left_out = diagnose_all(
+        pipeline, candidate, measured, {one.question_id: one.documents for one in stale}
+    )
     report = build_report(
         corpus,
         Subject(
@@ -73,12 +76,10 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
         ),
         judged=_judged(pipeline, questions),
         costs=_costs(pipeline, candidate, questions),
-        diagnoses=diagnose_all(
-            pipeline, candidate, measured, {one.question_id: one.documents for one in stale}
-        ),
+        diagnoses=diagnoses,
         slices=slices,
         stale=stale,
-        warnings=_warnings(candidate, quarantined),
+        warnings=_warnings(candidate, quarantined, left_out),
     )
     write_report(objects, path, report, measured)
     return report, path
@@ -193,10 +194,12 @@ def _stale(pipeline: Pipeline, gold: GoldSet | None, candidate: Candidate) -> tu
     )
 
 
-def _warnings(candidate: Candidate, quarantined: int) -> list[str]:
+def _warnings(candidate: Candidate, quarantined: int, undiagnosed: int) -> list[str]:
     found = []
     if quarantined:
         found.append(f"{quarantined} documents are quarantined and cannot be found.")
     if candidate.facts.get("poisoned"):
         found.append(f"{candidate.facts['poisoned']} chunks could not be embedded and cannot be found.")
+    if undiagnosed:
+        found.append(f"{undiagnosed} further questions went wrong; they were not diagnosed.")
     return found
