@@ -112,8 +112,8 @@ def measure(setting: Setting) -> Mapping[str, Sequence[Row]]:
 
 def fit(data: Path) -> None:
     """Print the weights of "the contexts answer the question", and what they reach on the other half."""
-    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
-    from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
 
     vectors = SentenceVectors()
     features, labels = [], []

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import relevancy
+from benchmarks.agreement import auroc
 from benchmarks.table import Benchmark, Column, Row, Setting, Table
 from rag_assets import corpus
 from rag_assets.answers.generator import Failure
@@ -48,7 +50,7 @@ def labelled(setting: Setting, name: str) -> list[dict[str, Any]]:
 
 
 def measure(setting: Setting) -> Mapping[str, Sequence[Row]]:
-    """Rows ``judges``: one per judge and set, measured on the second half of each set."""
+    """Rows ``judges`` and ``relevancy``: one per judge and set, measured on the second half of each set."""
     rows: list[Row] = []
     for name in SETS:
         cases = labelled(setting, name)[1::2]
@@ -61,7 +63,7 @@ def measure(setting: Setting) -> Mapping[str, Sequence[Row]]:
         url, model = os.environ.get("RAG_JUDGE_URL"), os.environ.get("RAG_JUDGE_MODEL")
         if url and model:
             rows.append(_endpoint_row(url, model, name, cases[:ENDPOINT_LIMIT]))
-    return {"judges": rows}
+    return {"judges": rows, "relevancy": relevancy.rows(setting)}
 
 
 def overlap(case: Mapping[str, Any]) -> float:
@@ -105,13 +107,6 @@ def fit(setting: Setting) -> None:
         },
     }
     WEIGHTS.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-
-
-def auroc(labels: NDArray[Any], scores: NDArray[Any]) -> float:
-    """Probability that a supported response scores above an unsupported one; ties count half (Mann and Whitney)."""
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(labels, scores))
 
 
 def calibration_error(labels: NDArray[Any], scores: NDArray[Any]) -> float:
@@ -209,6 +204,7 @@ BENCHMARK = Benchmark(
                 Column("unjudged", "not judged", ","),
             ),
         ),
+        relevancy.TABLE,
     ),
     measure=measure,
 )

@@ -62,7 +62,7 @@ class Judged(Value):
     generator: str
     judge: str
     reliability: dict[str, JsonValue] = Field(
-        description="Measured on human-labelled sets; empty: never measured."
+        description="By metric and human-labelled set: auroc, agreement, cases. Empty: never measured."
     )
     answered: int
     unanswered: int

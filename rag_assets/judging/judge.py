@@ -88,7 +88,7 @@ class Judge(Protocol):
 
     @property
     def reliability(self) -> Mapping[str, Any]:
-        """How well it agrees with people, by human-labelled set; empty where that was not measured."""
+        """How well it agrees with people, by metric and human-labelled set; empty where that was not measured."""
         ...
 
     def judge(self, cases: Sequence[Case]) -> list[Judgement | Failure]:

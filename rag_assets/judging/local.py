@@ -19,13 +19,13 @@ from rag_assets.answers.generator import Failure
 from rag_assets.answers.sentences import sentences
 from rag_assets.answers.vectors import SentenceVectors
 from rag_assets.gold.words import spaced, words
+from rag_assets.judging.bearing import bearings
 from rag_assets.judging.judge import Case, Judgement, Score
 from rag_assets.judging.support import STEM, Evidence, SupportModel, support_model
 from rag_assets.store.digest import fingerprint
 from rag_assets.store.objects import ObjectStore
 
 VERSION = 2  # raise when this file judges otherwise
-BEARS_FROM = 0.3  # cosine with the question from which a statement bears on it
 _STATED = re.compile(r"(?<![\w-])\d+(?:[.,:]\d+)*(?![\d]|-[A-Za-z])")
 _Vectors = Mapping[str, NDArray[np.float32]]
 
@@ -42,6 +42,7 @@ class LocalJudge:
             "model": self._vectors.model,
             "vectors": self._vectors.fingerprint,
             "weights": [*self._model.weights.tolist(), self._model.intercept, self._model.threshold],
+            "bearing": {metric: one.threshold for metric, one in bearings().items()},
         }
         self.fingerprint = fingerprint({key: value for key, value in self.about.items() if key != "model"})
 
@@ -52,8 +53,9 @@ class LocalJudge:
 
     @property
     def reliability(self) -> Mapping[str, Any]:
-        """See ``Judge``: measured when its weights were fitted."""
-        return self._model.reliability
+        """See ``Judge``: measured when its weights and thresholds were fitted."""
+        relevancy = {metric: one.reliability for metric, one in bearings().items()}
+        return {"faithfulness": self._model.reliability, **relevancy}
 
     def judge(self, cases: Sequence[Case]) -> list[Judgement | Failure]:
         """See ``Judge``. All sentences of a call are embedded together, each once."""
@@ -82,11 +84,11 @@ class LocalJudge:
         evidence = evidence_of(case.contexts, vectors)
         question = vectors[case.question]
         contexts = [(context, sentences(context)) for context in case.contexts]
-        scores = {"contextual_relevancy": _relevancy(contexts, question, vectors)}
+        scores = {"contextual_relevancy": _relevancy("contextual_relevancy", contexts, question, vectors)}
         if case.answer is not None:
             scores["faithfulness"] = self._supported(case.answer, evidence, vectors)
             statements = [(one, [one]) for one in sentences(case.answer)]
-            scores["answer_relevancy"] = _relevancy(statements, question, vectors)
+            scores["answer_relevancy"] = _relevancy("answer_relevancy", statements, question, vectors)
         if case.reference is not None:
             found = self._supported(case.reference, evidence, vectors)
             held = [holds for _, holds in found.evidence]
@@ -169,11 +171,15 @@ def evidence_of(contexts: Sequence[str], vectors: Mapping[str, NDArray[np.float3
 
 
 def _relevancy(
-    texts: Sequence[tuple[str, Sequence[str]]], question: NDArray[np.float32], vectors: _Vectors
+    metric: str,
+    texts: Sequence[tuple[str, Sequence[str]]],
+    question: NDArray[np.float32],
+    vectors: _Vectors,
 ) -> Score:
     """Share of texts, given with their sentences, of which a sentence bears on the question."""
+    least = bearings()[metric].threshold
     verdicts = tuple(
-        (text, max((float(vectors[one] @ question) for one in pieces), default=0.0) >= BEARS_FROM)
+        (text, max((float(vectors[one] @ question) for one in pieces), default=0.0) >= least)
         for text, pieces in texts
     )
     bearing = sum(bears for _, bears in verdicts)

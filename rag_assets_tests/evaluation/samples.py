@@ -158,7 +158,7 @@ def answered_report(
         judged=Judged(
             generator="a generator",
             judge="a judge",
-            reliability={},
+            reliability={"faithfulness": {"wice": {"auroc": 0.81, "agreement": 0.7, "cases": 174}}},
             answered=len(said),
             unanswered=0,
             unjudged=sum(one.scores is None for one in said.values()),

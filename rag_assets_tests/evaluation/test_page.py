@@ -262,3 +262,10 @@ def test_charts_for_the_dagster_ui_are_pictures_that_fit_its_window() -> None:
         assert picture.startswith(b"\x89PNG")
         width = int.from_bytes(picture[16:20], "big")
         assert 800 < width < 1000
+
+
+def test_the_judges_reliability_stands_beside_each_metric() -> None:
+    page = render_page(*answered_report({"a": Said("Yes.", scores=FULL)}))
+    assert "<td>wice</td>" in page
+    assert "0.81–0.81" in page
+    assert "not measured" in page and "counted" in page

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.judges import auroc, overlap
+from benchmarks.agreement import auroc
+from benchmarks.judges import overlap
 from rag_assets.judging.judge import Case, Judgement
 from rag_assets.judging.local import LocalJudge
 from rag_assets.judging.support import aggregated, support_model

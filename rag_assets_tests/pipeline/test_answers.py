@@ -90,7 +90,7 @@ def test_the_report_shows_answers_citations_abstention_and_scores(tmp_path: Path
     report = report_of(made)
     assert report.judged is not None
     assert (report.judged.answered, report.judged.unanswered, report.judged.unjudged) == (3, 0, 0)
-    assert report.judged.reliability
+    assert {"faithfulness", "contextual_relevancy", "answer_relevancy"} == set(report.judged.reliability)
     by_id = {answer.question_id: answer for answer in report.answers}
     assert "450 euros" in str(by_id["rent"].answer)
     assert [context.document_id for context in by_id["rent"].contexts if context.cited] == ["rent.md"]
