@@ -3,8 +3,8 @@
 Importing the model libraries takes seconds, so one process imports them and forks a child per
 run. LanceDB starts threads when it is imported and is therefore imported by the child.
 
-Commands come as JSON lines on standard input: root, store, environ and either ``at_write`` (die
-at the n-th write to the store) or ``after`` (seconds). Answers are JSON lines.
+Commands come as JSON lines on standard input: root, store, environ, optionally ``batch`` (questions at a
+time), and either ``at_write`` (die at the n-th write to the store) or ``after`` (seconds). Answers are JSON lines.
 """
 
 from __future__ import annotations
@@ -51,6 +51,11 @@ def _run(command: dict[str, Any]) -> None:
     os.environ.update(command["environ"])
     from rag_assets_tests.workspace import Workspace, run_stages
 
+    if command.get("batch") is not None:
+        from rag_assets.answers import asking
+        from rag_assets.pipeline import answers, evaluation
+
+        asking.BATCH = answers.BATCH = evaluation.BATCH = command["batch"]
     if command.get("after") is not None:
         timer = threading.Timer(command["after"], os.kill, (os.getpid(), signal.SIGKILL))
         timer.daemon = True

@@ -8,7 +8,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ import pytest
 
 from rag_assets import open_published
 from rag_assets.errors import NotPublished
+from rag_assets.evaluation.files import read_report
+from rag_assets.evaluation.report import Report
+from rag_assets_tests.answers.faulty import FaultyServer
 from rag_assets_tests.workspace import Workspace, document
 
 SHARD = 16
@@ -25,6 +28,7 @@ SETTINGS: dict[str, Any] = {
     "parsing": {"workers": 1},
 }
 DOCUMENTS = 24
+QUESTIONS, BATCH = 14, 4
 
 
 class Crasher:
@@ -40,9 +44,11 @@ class Crasher:
         )
         assert self._answer() == {"ready": True}
 
-    def run(self, root: Path, store: str, **kill: Any) -> dict[str, Any]:
+    def run(
+        self, root: Path, store: str, settings: Mapping[str, Any] = SETTINGS, **kill: Any
+    ) -> dict[str, Any]:
         environ = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-        command = {"root": str(root), "store": store, "settings": SETTINGS, "environ": environ, **kill}
+        command = {"root": str(root), "store": store, "settings": settings, "environ": environ, **kill}
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(command) + "\n")
         self._process.stdin.flush()
@@ -127,6 +133,86 @@ def test_a_killed_run_is_resumed(crasher: Crasher, tmp_path: Path, seed: int) ->
 
 def test_a_killed_run_is_resumed_on_s3(crasher: Crasher, tmp_path: Path, s3_store_url: str) -> None:
     crash_and_recover(crasher, tmp_path, s3_store_url, 100)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_killed_evaluation_is_resumed(crasher: Crasher, tmp_path: Path, seed: int) -> None:
+    """Answers and judgements: the same report as a clean run's, and at most one batch per crash asked again."""
+    chance, kills = random.Random(seed), 0
+    with FaultyServer(lambda call, request: (200, said(request))).running() as server:
+        settings = {
+            **SETTINGS,
+            "evaluation": {
+                "gold": "gold.jsonl",
+                "answers": {"generator": {"type": "openai", "url": server.url, "model": "m"}},
+            },
+        }
+        workspace = ask(tmp_path, settings)
+        for attempt in range(9):
+            kill = {"at_write": chance.randint(8, 40)} if attempt < 6 else {}
+            answer = crasher.run(tmp_path, workspace.store, settings, batch=BATCH, **kill)
+            assert answer["code"] == 0, "a run after a crash must not fail"
+            if not answer["signal"]:
+                break
+            kills += 1
+        assert kills > 0
+        assert len(server.requests) <= QUESTIONS + kills * BATCH
+        clean = ask(tmp_path / "clean", settings)
+        clean.run()
+        assert exact(workspace) == exact(clean)
+        # The model rounds differently with other neighbours in its batch.
+        assert means(workspace) == pytest.approx(means(clean), abs=0.005)
+
+
+def said(request: dict[str, Any]) -> dict[str, Any]:
+    """The beginning of the first passage."""
+    passage = request["messages"][1]["content"].split("[1]")[1]
+    return {"answer": " ".join(passage.split()[:12]), "citations": [1], "abstained": False}
+
+
+def ask(root: Path, settings: Mapping[str, Any]) -> Workspace:
+    """A corpus and a question on each of its documents."""
+    workspace = Workspace(root, str(root / "store"), **settings)
+    gold = []
+    for number in range(QUESTIONS):
+        text = document(number)
+        workspace.write(f"d{number}.md", text)
+        quote = " ".join(text.split()[-12:])
+        gold.append({"id": str(number), "question": f"What of {quote}?", "documents": [f"d{number}.md"]})
+    (workspace.path.parent / "gold.jsonl").write_text("".join(json.dumps(one) + "\n" for one in gold))
+    return workspace
+
+
+def reported(workspace: Workspace) -> Report:
+    head = workspace.pipeline()[0].log.head()
+    assert head is not None
+    found = read_report(workspace.objects, head.report)
+    assert found is not None
+    return found[0]
+
+
+def exact(workspace: Workspace) -> tuple[Any, ...]:
+    """What a report says apart from scores."""
+    report = reported(workspace)
+    answers = {
+        one.question_id: (
+            one.answer,
+            one.abstained,
+            one.failure,
+            [(p.chunk_id, p.cited) for p in one.contexts],
+        )
+        for one in report.answers
+    }
+    return (
+        answers,
+        report.verdict.passed,
+        report.judged,
+        {one.question_id: one.stage for one in report.diagnoses},
+    )
+
+
+def means(workspace: Workspace) -> dict[str, float]:
+    return {f"{row.metric} {row.mode} {row.tag}": row.value for row in reported(workspace).metrics}
 
 
 @pytest.mark.slow
