@@ -8,6 +8,7 @@ id, must not be cut before that. So the same question gives the same answer, wha
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal
 
 from rag_assets.corpus import Mode
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 DEPTH = 100
 RRF_K = 60
+AT_ONCE = 4  # questions that are asked together
 REFINE = 5  # exact distances for five times as many candidates as asked for
 COLUMNS = ["chunk_id", "document_id", "uri", "title", "text", "heading_path", "metadata"]
 
@@ -74,9 +76,11 @@ class PinnedIndex:
 
     def rank(self, texts: Sequence[str], leg: Leg, depth: int, where: str | None = None) -> list[list[Hit]]:
         """What one leg finds for each question, best first, ``depth`` at most. They are embedded together."""
-        if leg == "text":
-            return [self._by_text(text, depth, where) for text in texts]
-        return [self._by_vector(vector, depth, where) for vector in self._embed_queries(texts)]
+        with ThreadPoolExecutor(AT_ONCE) as pool:  # a query leaves cores idle, and waits for object storage
+            if leg == "text":
+                return list(pool.map(lambda text: self._by_text(text, depth, where), texts))
+            vectors = self._embed_queries(texts)
+            return list(pool.map(lambda vector: self._by_vector(vector, depth, where), vectors))
 
     def _by_vector(self, vector: NDArray[np.float32], k: int, where: str | None) -> list[Hit]:
         query = self._table.search(vector, vector_column_name="vector").distance_type(self._distance)
