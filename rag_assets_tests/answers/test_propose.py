@@ -58,4 +58,4 @@ def test_a_real_model_proposes_or_says_why_not(chat_server: ChatServer) -> None:
     config = {"type": "openai", "url": chat_server.url, "model": chat_server.model, "timeout_seconds": 240}
     proposer = EndpointProposer(corpus.Endpoint.model_validate({**config, "max_tokens": 300}))
     for found in proposer.propose([DRAFT, DRAFT]):
-        assert isinstance(found, Question) and found.passages or isinstance(found, str) and found
+        assert found.passages if isinstance(found, Question) else found
