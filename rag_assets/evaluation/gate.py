@@ -89,14 +89,14 @@ def decide(
     """
     outcomes: list[RuleOutcome] = []
     for rule in rules:
-        undecidable = _unjudged(rule, candidate, max_unjudged_share)
+        undecidable = _unjudged(rule, _asked(rule, candidate), max_unjudged_share)
         if undecidable is not None:
             outcomes.append(_undecided(rule, "min" if rule.min is not None else "max_drop", undecidable))
             continue
         if rule.min is not None:
             outcomes.append(_floor(rule, rule.min, candidate))
         if rule.max_drop is not None:
-            outcomes.append(_drop(rule, rule.max_drop, candidate, published))
+            outcomes.append(_drop(rule, rule.max_drop, candidate, published, max_unjudged_share))
     passed = not problems and all(outcome.passed for outcome in outcomes)
     return Verdict(passed=passed, outcomes=tuple(outcomes), problems=tuple(problems))
 
@@ -128,7 +128,13 @@ def _floor(rule: Rule, required: float, candidate: pl.DataFrame) -> RuleOutcome:
     )
 
 
-def _drop(rule: Rule, allowed: float, candidate: pl.DataFrame, published: pl.DataFrame | None) -> RuleOutcome:
+def _drop(
+    rule: Rule,
+    allowed: float,
+    candidate: pl.DataFrame,
+    published: pl.DataFrame | None,
+    max_unjudged_share: float,
+) -> RuleOutcome:
     part = _measured(rule, candidate)
     if isinstance(part, str):
         return _undecided(rule, "max_drop", part)
@@ -138,6 +144,11 @@ def _drop(rule: Rule, allowed: float, candidate: pl.DataFrame, published: pl.Dat
     if published is None or published.is_empty():
         return _nothing_to_compare(rule, found, len(part))
     # Tags are the candidate's: a question that was tagged since then still has its old result.
+    keys = _asked(rule, candidate)["question_key"]
+    theirs = published.filter(pl.col("mode") == _mode(rule), pl.col("question_key").is_in(keys.implode()))
+    undecidable = _unjudged(rule, theirs, max_unjudged_share)
+    if undecidable is not None:
+        return _undecided(rule, "max_drop", f"in the published version's evaluation, {undecidable}")
     before = _measured(rule.model_copy(update={"tag": None}), published)
     if isinstance(before, str):
         return _undecided(rule, "max_drop", f"in the published version's evaluation, {before}")
@@ -200,11 +211,15 @@ def _in_doubt(
     return ""
 
 
+def _asked(rule: Rule, questions: pl.DataFrame) -> pl.DataFrame:
+    """The questions that a rule is about, judged or not."""
+    part = questions.filter(pl.col("mode") == _mode(rule))
+    return part if rule.tag is None else part.filter(pl.col("tags").list.contains(rule.tag))
+
+
 def _measured(rule: Rule, questions: pl.DataFrame) -> pl.DataFrame | str:
     """The rule's questions with its metric as ``value``, or why there are none."""
-    part = questions.filter(pl.col("mode") == _mode(rule))
-    if rule.tag is not None:
-        part = part.filter(pl.col("tags").list.contains(rule.tag))
+    part = _asked(rule, questions)
     if part.is_empty():
         tagged = "" if rule.tag is None else f" with the tag {rule.tag!r}"
         return f"there is no question{tagged} to measure {_name(rule)} on"
@@ -223,11 +238,10 @@ def _measured(rule: Rule, questions: pl.DataFrame) -> pl.DataFrame | str:
     return applies if applies.height else f"there is no question on which {_name(rule)} can be measured"
 
 
-def _unjudged(rule: Rule, questions: pl.DataFrame, allowed: float) -> str | None:
-    """Why a rule on answers cannot be decided: too many questions have no answer or no judgement."""
-    if rule.metric not in ANSWER_METRICS or "unanswered" not in questions.columns:
+def _unjudged(rule: Rule, part: pl.DataFrame, allowed: float) -> str | None:
+    """Why a rule on answers cannot be decided: too many of its questions have no answer or no judgement."""
+    if rule.metric not in ANSWER_METRICS or "unanswered" not in part.columns:
         return None
-    part = questions.filter(pl.col("mode") == _mode(rule))
     reasons = part.select(pl.coalesce("unanswered", "unjudged")).to_series().drop_nulls()
     if reasons.len() <= allowed * part.height:
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
+from rag_assets.evaluation.certainty import LEAST_QUESTIONS
 from rag_assets.evaluation.details import HEADLINE_MODE
 from rag_assets.evaluation.metrics import title_of
 from rag_assets.evaluation.report import Report
@@ -34,10 +35,13 @@ def junit(report: Report, *, fail_on_regression: bool) -> str:
     compared = TestSuite(f"{report.corpus}: against publication {report.compared_with or 'none'}")
     for row in report.comparison:
         if row.mode == HEADLINE_MODE:
-            worse = fail_on_regression and row.high < 0
+            worse = fail_on_regression and _worse(row)
             compared.add_testcase(
                 _case(report, "published", title_of(row.metric), explain(row) if worse else None)
             )
+    if report.judged is not None and report.judged.incomparable is not None:
+        said = report.judged.incomparable if fail_on_regression else None
+        compared.add_testcase(_case(report, "published", "comparable", said))
     for part in report.slices:
         case = _case(
             report,
@@ -55,9 +59,15 @@ def junit(report: Report, *, fail_on_regression: bool) -> str:
 
 
 def regressions_of(report: Report) -> list[str]:
-    """Metrics and slices that are worse than published beyond noise, in sentences."""
-    worse = [explain(row) for row in report.comparison if row.mode == HEADLINE_MODE and row.high < 0]
+    """Metrics and slices that are worse than published beyond noise, or that nobody can compare, in sentences."""
+    worse = [explain(row) for row in report.comparison if row.mode == HEADLINE_MODE and _worse(row)]
+    if report.judged is not None and report.judged.incomparable is not None:
+        worse.append(report.judged.incomparable)
     return worse + [describe(row) for row in report.slices if row.certainty == "worse"]
+
+
+def _worse(row: ComparisonRow) -> bool:
+    return row.n >= LEAST_QUESTIONS and row.high < 0
 
 
 def explain(row: ComparisonRow) -> str:

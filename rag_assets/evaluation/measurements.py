@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import polars as pl
@@ -10,7 +10,7 @@ import polars as pl
 from rag_assets.evaluation.measured import WIDE, Measured
 from rag_assets.evaluation.metrics import with_defaults
 from rag_assets.store.digest import fingerprint
-from rag_assets.store.files import read_parquet, scan_parquet, write_batches
+from rag_assets.store.files import ObjectDamaged, read_parquet, scan_parquet, write_batches
 from rag_assets.store.objects import ObjectNotFound, ObjectStore
 
 VERSION = 1  # raise when the same hits would be measured differently
@@ -25,7 +25,7 @@ class Measurements:
         corpus: str,
         gold_digest: str | None,
         metrics: Sequence[str],
-        models: Mapping[str, Any] | None,
+        models: Sequence[Any] | None,
     ) -> None:
         self._objects = objects
         self._root = f"corpora/{corpus}/measurements"
@@ -45,7 +45,7 @@ class Measurements:
             return Measured(
                 read_parquet(self._objects, path, pl.exclude(WIDE)), scan_parquet(self._objects, path)
             )
-        except ObjectNotFound:
+        except (ObjectNotFound, ObjectDamaged):  # asked again
             return None
 
     def write(self, candidate: str, batches: Iterable[pl.DataFrame]) -> Measured:

@@ -67,6 +67,10 @@ class Judged(Value):
     answered: int
     unanswered: int
     unjudged: int
+    incomparable: str | None = Field(
+        default=None,
+        description="Why answers cannot be compared with the published version's, if they cannot.",
+    )
 
 
 class Report(Value):
@@ -172,6 +176,7 @@ def build_report(
         warnings=(
             *_own_warnings(gold, questions, before, stale),
             *(f"{describe(row)}." for row in regressions(slices)),
+            *([f"{judged.incomparable}."] if judged is not None and judged.incomparable else []),
             *warnings,
         ),
         judged=judged,

@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from rag_assets.answers.generator import Generator
+from rag_assets.answers.open import open_generator
 from rag_assets.corpus import ANSWER_METRICS, Corpus
 from rag_assets.evaluation.measurements import Measurements
 from rag_assets.evaluation.slices import SliceRow, describe, regressions
 from rag_assets.gold import GoldSet, load_gold
+from rag_assets.judging.judge import Judge
+from rag_assets.judging.open import open_judge
 from rag_assets.store.digest import fingerprint
 from rag_assets.store.objects import ObjectStore
 
@@ -45,10 +49,20 @@ class Standards:
     @cached_property
     def measurements(self) -> Measurements:
         """What is measured with this gold set, in these metrics, by this generator and judge."""
-        gold = self.gold.digest if self.gold else None
+        gold, answers = self.gold.digest if self.gold else None, self.corpus.evaluation.answers
+        asked: list[Any] | None = None
+        if answers is not None and self.models is not None:
+            # What the models are, not how they are reached: another version of the judge judges anew.
+            asked = [answers.contexts, *(model.fingerprint for model in self.models)]
+        return Measurements(self.objects, self.corpus.name, gold, self.search_metrics, asked)
+
+    @cached_property
+    def models(self) -> tuple[Generator, Judge] | None:
+        """Who answers the gold questions and who judges the answers; None when that is not asked for."""
         answers = self.corpus.evaluation.answers
-        models = None if answers is None else answers.model_dump(mode="json")
-        return Measurements(self.objects, self.corpus.name, gold, self.search_metrics, models)
+        if answers is None:
+            return None
+        return open_generator(answers, self.objects), open_judge(answers, self.objects)
 
     def report_path(self, candidate: str, version: int) -> str:
         """Where the report on a candidate (its tag and Lance version) under these standards lies."""
@@ -64,7 +78,13 @@ class Standards:
         return f"corpora/{self.corpus.name}/reports/{version:010d}-{key[:12]}"
 
     def problems(
-        self, removed: int, published: int, facts: Mapping[str, Any], stale: int, slices: Sequence[SliceRow]
+        self,
+        removed: int,
+        published: int,
+        facts: Mapping[str, Any],
+        stale: int,
+        slices: Sequence[SliceRow],
+        incomparable: str | None,
     ) -> list[str]:
         """What is wrong with a candidate apart from its search quality.
 
@@ -74,6 +94,7 @@ class Standards:
             facts: the candidate's facts.
             stale: gold questions that want documents which are gone.
             slices: the measured slices.
+            incomparable: why answers cannot be compared with the published version's, if they cannot.
         """
         found = []
         allowed = self.corpus.gate.max_removed_share
@@ -95,5 +116,6 @@ class Standards:
                 f"recall@10 of the vector index against exact search is {recall:.3f}; at least {least:.3f} is required"
             )
         if self.corpus.gate.worse_slices == "refuse":
-            found += [f"{describe(row)}; gate.worse_slices says refuse" for row in regressions(slices)]
+            worse = [describe(row) for row in regressions(slices)] + ([incomparable] if incomparable else [])
+            found += [f"{reason}; gate.worse_slices says refuse" for reason in worse]
         return found

@@ -6,7 +6,6 @@ questions in batches, so that memory follows the batch and a crash costs one bat
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,24 +16,23 @@ import polars as pl
 from rag_assets import corpus
 from rag_assets.answers.asking import AskCounts
 from rag_assets.answers.generator import Context, Generator, Task
-from rag_assets.answers.open import open_generator
 from rag_assets.answers.stage import answer_missing, answer_store
 from rag_assets.evaluation.answered import CONTEXT, Asked, answered_rows
 from rag_assets.evaluation.search import Hit
 from rag_assets.gold import Question
 from rag_assets.judging.judge import Judge
-from rag_assets.judging.open import open_judge
 from rag_assets.judging.stage import judge_missing, judgement_store
 from rag_assets.pipeline.progress import Progress
 from rag_assets.store.content import ContentStore
-from rag_assets.store.digest import fingerprint
-from rag_assets.store.objects import ObjectStore
+from rag_assets.store.digest import digest, fingerprint
+from rag_assets.store.files import ObjectDamaged, parquet_bytes, read_json, read_parquet
+from rag_assets.store.objects import ObjectNotFound
 
 if TYPE_CHECKING:
     from rag_assets.pipeline.pipeline import Pipeline
 
 BATCH = 256  # questions at a time: what memory holds, and what a crash costs
-SCHEMA = {"question_id": pl.String(), "contexts": pl.List(CONTEXT)}
+SCHEMA = {"question_key": pl.String(), "contexts": pl.List(CONTEXT)}
 
 
 @dataclass(frozen=True)
@@ -99,40 +97,35 @@ class AnsweredVersion:
             yield answered_rows(asked, found, _rows(judgements, cases), unanswered, unjudged)
 
     def _batches(self) -> Iterator[list[Asked]]:
-        for number, questions in enumerate(self._gold.batches(BATCH)):
-            contexts = self._contexts(number, questions)
-            yield [Asked(one, Task(one.question, contexts[one.id])) for one in questions]
+        for questions in self._gold.batches(BATCH):
+            contexts = self._contexts(questions)
+            yield [Asked(one, Task(one.question, contexts[one.key])) for one in questions]
 
-    def _contexts(self, number: int, questions: tuple[Question, ...]) -> dict[str, tuple[Context, ...]]:
+    def _contexts(self, questions: tuple[Question, ...]) -> dict[str, tuple[Context, ...]]:
         """What search finds for a batch of questions; asked once per version."""
-        path = f"{self._root}/{number:08d}.parquet"
-        data = self._pipeline.objects.find(path)
-        if data is None:
+        # By what is asked and not by place: the same questions in another order are other batches.
+        path = f"{self._root}/{digest(*(one.key for one in questions))}.parquet"
+        try:
+            frame = read_parquet(self._pipeline.objects, path, pl.all())
+        except (ObjectNotFound, ObjectDamaged):
             search = self._pipeline.search(self._version.version)
             hits = search([one.question for one in questions], "hybrid", self._settings.contexts)
             rows = [
-                {"question_id": one.id, "contexts": [_context(hit) for hit in found]}
+                {"question_key": one.key, "contexts": [_context(hit) for hit in found]}
                 for one, found in zip(questions, hits, strict=True)
             ]
-            buffer = io.BytesIO()
-            pl.DataFrame(rows, schema=SCHEMA).write_parquet(buffer)
-            data = buffer.getvalue()
-            self._pipeline.objects.put(path, data)
-        frame = pl.read_parquet(io.BytesIO(data))
-        return {identity: tuple(Context(**one) for one in found) for identity, found in frame.iter_rows()}
+            frame = pl.DataFrame(rows, schema=SCHEMA)
+            self._pipeline.objects.put(path, parquet_bytes(frame))
+        return {key: tuple(Context(**one) for one in found) for key, found in frame.iter_rows()}
 
     def _keep_failures(self, stage: str, failures: Mapping[str, str]) -> None:
         self._pipeline.objects.put(f"{self._root}/{stage}.json", json.dumps(dict(failures)).encode())
 
     def _failures(self, stage: str) -> dict[str, str]:
-        data = self._pipeline.objects.find(f"{self._root}/{stage}.json")
-        found: dict[str, str] = json.loads(data) if data else {}
-        return found
-
-
-def open_models(config: corpus.Answers, objects: ObjectStore) -> tuple[Generator, Judge]:
-    """The generator and the judge of a corpus file."""
-    return open_generator(config, objects), open_judge(config, objects)
+        try:
+            return read_json(self._pipeline.objects, f"{self._root}/{stage}.json")
+        except (ObjectNotFound, ObjectDamaged):  # reasons alone; what failed is known without them
+            return {}
 
 
 def _context(hit: Hit) -> dict[str, str]:

@@ -16,6 +16,7 @@ from rag_assets.evaluation.files import read_report, write_report
 from rag_assets.evaluation.measured import Measured
 from rag_assets.evaluation.report import Judged, Report, StaleQuestion, Subject, build_report
 from rag_assets.evaluation.slices import counted_metrics, slice_rows, with_slices
+from rag_assets.evaluation.standards import max_unjudged_share
 from rag_assets.gold import GoldSet
 from rag_assets.gold.check import dead_documents
 from rag_assets.index.candidate import Candidate
@@ -33,7 +34,7 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
     standards = pipeline.standards
     path = standards.report_path(candidate.tag, candidate.version)
     found = read_report(objects, path)
-    if found is not None and is_complete(found[1]):
+    if found is not None and is_complete(found[1]) and _baseline_known(pipeline, candidate.version):
         return found[0], path
     stale = _stale(pipeline, standards.gold, candidate)
     measured = _measure(pipeline, Version(candidate.tag, candidate.version), progress)
@@ -48,6 +49,7 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
         counted_metrics(questions.columns, DECIDING_METRIC),
         corpus.evaluation.bootstrap_samples,
     )
+    incomparable = _incomparable(pipeline, published)
     base = pipeline.log.find(candidate.base) if candidate.base in pipeline.log.versions() else None
     quarantined = pipeline.snapshots.read(candidate.snapshot).quarantined
     diagnoses, left_out = diagnose_all(
@@ -73,8 +75,9 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
             candidate.facts,
             len(stale),
             slices,
+            incomparable,
         ),
-        judged=_judged(pipeline, questions),
+        judged=_judged(pipeline, questions, incomparable),
         costs=_costs(pipeline, candidate, questions),
         diagnoses=diagnoses,
         slices=slices,
@@ -116,7 +119,30 @@ def _published(pipeline: Pipeline, version: int, progress: Progress) -> tuple[in
     return before.number, _measure(pipeline, Version(before.candidate, before.version), progress)
 
 
-def _judged(pipeline: Pipeline, questions: pl.DataFrame) -> Judged | None:
+def _baseline_known(pipeline: Pipeline, version: int) -> bool:
+    """Whether the published version's evaluation is whole: publishing compares with it, not with the report."""
+    before = pipeline.log.before(version)
+    if before is None or pipeline.standards.gold is None:
+        return True
+    known = pipeline.standards.measurements.read(before.candidate)
+    return known is not None and is_complete(known.figures)
+
+
+def _incomparable(pipeline: Pipeline, published: tuple[int, Measured] | None) -> str | None:
+    """Why answers cannot be compared with the published version's: too many of those are not judged."""
+    if published is None or "unanswered" not in published[1].figures.columns:
+        return None
+    asked = published[1].figures.filter(pl.col("answerable").is_not_null())
+    missing = asked.select(pl.coalesce("unanswered", "unjudged")).to_series().drop_nulls().len()
+    if missing <= max_unjudged_share(pipeline.corpus) * asked.height:
+        return None
+    return (
+        f"{missing} of {asked.height} answers of publication {published[0]} are not judged, so that nobody can tell "
+        "whether answers became worse; run again: only they are tried again"
+    )
+
+
+def _judged(pipeline: Pipeline, questions: pl.DataFrame, incomparable: str | None) -> Judged | None:
     if pipeline.models is None:
         return None
     generator, judge = pipeline.models
@@ -128,6 +154,7 @@ def _judged(pipeline: Pipeline, questions: pl.DataFrame) -> Judged | None:
         answered=rows["answer"].count(),
         unanswered=rows["unanswered"].count(),
         unjudged=rows["unjudged"].count(),
+        incomparable=incomparable,
     )
 
 

@@ -33,7 +33,7 @@ from rag_assets.index.search import BatchSearch, PinnedIndex
 from rag_assets.index.table import open_table, read_tags
 from rag_assets.judging.judge import Judge
 from rag_assets.parsing.stage import DocumentCounts, check_quarantine, document_store, update_documents
-from rag_assets.pipeline.answers import AnsweredVersion, Version, open_models
+from rag_assets.pipeline.answers import AnsweredVersion, Version
 from rag_assets.pipeline.candidate import build_candidate
 from rag_assets.pipeline.evaluation import evaluate_candidate
 from rag_assets.pipeline.progress import Progress, silent
@@ -106,11 +106,10 @@ class Pipeline:
         """What candidates are held to, under the current corpus file."""
         return Standards(self.objects, self.corpus)
 
-    @cached_property
+    @property
     def models(self) -> tuple[Generator, Judge] | None:
         """Who answers the gold questions and who judges the answers; None when that is not asked for."""
-        answers = self.corpus.evaluation.answers
-        return None if answers is None else open_models(answers, self.objects)
+        return self.standards.models
 
     def search(self, version: int) -> Search:
         """Searches one version of the table, with the model that embedded it."""

@@ -181,6 +181,7 @@ def _passed_report(
         candidate.facts,
         len(report.stale),
         report.slices,
+        report.judged.incomparable if report.judged else None,
     )
     before = baseline.figures if baseline else None
     verdict = decide(rules, questions, before, problems, max_unjudged_share(corpus))

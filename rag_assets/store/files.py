@@ -14,6 +14,9 @@ import polars as pl
 from rag_assets.errors import StoreUnavailable, redacted
 from rag_assets.store.objects import ObjectNotFound, ObjectStore
 
+REMADE = ("contexts", "measurements", "reports", "quality")
+"""Folders of a corpus whose objects can be made anew from the others."""
+
 
 class ObjectDamaged(StoreUnavailable):
     """An object is there, but it is not what was written. The message says what helps."""
@@ -94,7 +97,8 @@ def read_json(objects: ObjectStore, path: str) -> dict[str, Any]:
 
 def _damaged(objects: ObjectStore, path: str, found: str) -> ObjectDamaged:
     advice = "delete it to have it made anew"
-    if path.startswith("corpora/"):  # the only record of what was: others point to it by number
+    # The only record of what was: others point to it by number.
+    if path.startswith("corpora/") and path.split("/")[2] not in REMADE:
         name = path.split("/")[1]
         advice = (
             f"put it back from a backup, or delete corpora/{name}/ and index/{name}.lance/ together and run: "
