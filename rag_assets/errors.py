@@ -36,8 +36,14 @@ import re
 
 
 def redacted(message: str) -> str:
-    """A message without the user names and passwords of the URLs in it: for whatever others wrote."""
-    return re.sub(r"//[^/\s]*@", "//…@", message)
+    """A message without passwords of URLs, bearer tokens and control characters: for whatever others wrote."""
+    message = re.sub(r"//[^/\s]*@", "//…@", printable(message))
+    return re.sub(r"(?i)\bbearer\s+[^\s'\"]+", "Bearer …", message)
+
+
+def printable(text: str) -> str:
+    """A text without control characters but line breaks and tabs: terminals obey the others, XML forbids them."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]", "\ufffd", text)
 
 
 class RagAssetsError(Exception):

@@ -10,6 +10,7 @@ from rag_assets import corpus
 from rag_assets.answers.chat import ChatEndpoint
 from rag_assets.answers.generator import Answer, Failure, Task
 from rag_assets.answers.prompt import INSTRUCTIONS, VERSION, Reply, messages
+from rag_assets.errors import printable
 from rag_assets.store.digest import fingerprint
 
 
@@ -43,7 +44,7 @@ class EndpointGenerator:
         if isinstance(found, Failure):
             return found
         reply = found.value
-        text = reply.answer.strip()
+        text = printable(reply.answer).strip()
         abstained = reply.abstained or not text
         # A number that is no passage's cites nothing.
         cited = [number - 1 for number in reply.citations if 0 < number <= len(task.contexts)]

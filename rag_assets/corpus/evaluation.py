@@ -27,7 +27,7 @@ METRIC_IN_WORDS = (
     f"recall@k, ndcg@k or success@k with k from 1 to 99, mrr, or of answers: {', '.join(ANSWER_METRICS)}"
 )
 Metric = Annotated[str, Field(pattern=METRIC_PATTERN, examples=["recall@5", "ndcg@10", "faithfulness"])]
-URL_PATTERN = r"^https?://[^\s@]+$"
+URL_PATTERN = r"^https?://[^\s@/?#]+(/[^\s@?#]*)?$"
 
 
 class Extractive(Group):
@@ -56,7 +56,9 @@ class Endpoint(Group):
     )
     model: str = Field(min_length=1, description="Name under which the server knows the model.")
     key_variable: str = Field(
-        default="OPENAI_API_KEY", description="Environment variable that holds the key, if there is one."
+        default="OPENAI_API_KEY",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="Environment variable that holds the key, if there is one.",
     )
     temperature: float = Field(default=0.0, ge=0, le=2, description="0 gives the likeliest reply.")
     max_tokens: int = Field(default=1024, ge=16, description="Tokens of a reply; a longer one is a failure.")

@@ -35,7 +35,7 @@ PATTERNS_IN_WORDS = {
     NAME_PATTERN: "lower-case letters, digits and single underscores between them, a letter first",
     COLUMN_PATTERN: "up to 63 lower-case letters, digits and underscores, a letter first",
     METRIC_PATTERN: METRIC_IN_WORDS,
-    URL_PATTERN: "http://host/v1 or https://host/v1, without user name and password",
+    URL_PATTERN: "http://host/v1 or https://host/v1, without user name, password and '?'",
     S3_URL_PATTERN: "s3://bucket or s3://bucket/prefix, without '?' and '#'",
 }
 

@@ -69,7 +69,7 @@ def evaluate(
     names = with_defaults(metrics)
     depth = max([depth, *(k for _, k in map(parse_metric, names) if k is not None)])
     asked = [question for question in questions if question.answerable]
-    rows = [row for mode in MODES for row in _ask(asked, search, mode, depth)]
+    rows = [row for mode in MODES if asked for row in _ask(asked, search, mode, depth)]
     frame = pl.DataFrame(rows, schema=SCHEMA)
     return frame.hstack(compute(frame["targets"].list.eval(pl.element().struct.field("rank")), names))
 

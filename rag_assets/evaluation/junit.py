@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
+from rag_assets.errors import printable
 from rag_assets.evaluation.certainty import LEAST_QUESTIONS
 from rag_assets.evaluation.details import HEADLINE_MODE
 from rag_assets.evaluation.metrics import title_of
@@ -79,7 +80,7 @@ def explain(row: ComparisonRow) -> str:
 
 
 def _case(report: Report, group: str, name: str, problem: str | None) -> TestCase:
-    case = TestCase(name, classname=f"{report.corpus}.{group}")
+    case = TestCase(printable(name), classname=f"{report.corpus}.{group}")
     if problem is not None:
-        case.result = [Failure(problem)]
+        case.result = [Failure(printable(problem))]
     return case

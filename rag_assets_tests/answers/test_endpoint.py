@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from rag_assets import corpus
 from rag_assets.answers.endpoint import EndpointGenerator
 from rag_assets.answers.generator import Answer, Context, Failure, Task
-from rag_assets_tests.answers.faulty import FaultyServer
+from rag_assets.errors import ConfigurationError
+from rag_assets_tests.answers.faulty import FaultyServer, completion
 
 GOOD = {"answer": "450 euros", "citations": [2, 9, 2], "abstained": False}
 CONTEXTS = tuple(Context(f"c{n}", f"d{n}.md", f"Heading {n}", f"Passage {n}.") for n in (1, 2))
@@ -62,7 +64,7 @@ def test_an_abstention_has_neither_text_nor_citations(server: FaultyServer) -> N
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        ("not json at all", "could not be read|not the JSON"),
+        ("not json at all", "no chat completion|not the JSON"),
         ({"answer": 1}, "not the JSON that was asked for"),
         ({}, "not the JSON that was asked for"),
     ],
@@ -118,3 +120,86 @@ def test_calls_run_at_the_same_time_and_no_more_than_allowed(server: FaultyServe
     server.delay = 0.2
     assert len(generator(server, concurrency=4).answer([TASK] * 12)) == 12
     assert server.most_at_once == 4
+
+
+def body(**changed: Any) -> str:
+    return json.dumps({**completion(GOOD), **changed})
+
+
+def choice(message: Any) -> list[Any]:
+    return [{"index": 0, "finish_reason": "stop", "message": message}]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        body(choices=[{"finish_reason": "stop"}]),
+        body(choices=choice(None)),
+        body(choices=choice({"content": ["parts"]})),
+        body(choices=choice({"content": 5})),
+        body(choices="abc"),
+        body(choices=[None]),
+        body(choices=None),
+        body(choices=[]),
+        "[]",
+        '"x"',
+        "5",
+        "null",
+        "[" * 100_000,
+        "",
+        "<html>busy</html>",
+    ],
+)
+def test_a_reply_that_is_no_completion_fails_its_question_alone(server: FaultyServer, reply: str) -> None:
+    server.script = lambda call, request: (200, reply)
+    assert "reply" in failure(generator(server))
+
+
+@pytest.mark.parametrize(
+    "usage", [{}, None, [], "x", {"prompt_tokens": None}, {"prompt_tokens": 1e30}, {"completion_tokens": -4}]
+)
+def test_an_answer_without_sensible_counts_of_tokens_is_an_answer(server: FaultyServer, usage: Any) -> None:
+    server.script = lambda call, request: (200, body(usage=usage))
+    (answer,) = generator(server).answer([TASK])
+    assert isinstance(answer, Answer)
+    assert (answer.text, answer.prompt_tokens, answer.completion_tokens) == ("450 euros", 0, 0)
+
+
+def test_an_endless_reply_is_not_read_to_its_end(server: FaultyServer) -> None:
+    server.script = lambda call, request: (200, " " * 50_000_000 + body())
+    assert "longer than max_tokens = 16 can be" in failure(generator(server, max_tokens=16))
+
+
+@pytest.mark.parametrize("status", [200, 401])
+def test_a_key_that_a_server_repeats_is_not_shown(
+    server: FaultyServer, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret123456\n")
+    said = "Incorrect key: sk-secret123456, header Authorization: Bearer sk-other \x1b[31m"
+    server.script = lambda call, request: (
+        status,
+        json.dumps({"error": {"message": said}}) if status == 401 else said,
+    )
+    shown = failure(generator(server))
+    assert server.keys == ["Bearer sk-secret123456"], (
+        "the line break that mounted secrets end with is left out"
+    )
+    assert "sk-secret" not in shown and "sk-other" not in shown and "\x1b" not in shown
+
+
+@pytest.mark.parametrize("key", ["sk secret", "sk-sécret", "sk-\x01secret"])
+def test_a_key_that_no_header_can_carry_is_named_by_its_variable(
+    server: FaultyServer, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(ConfigurationError, match="OPENAI_API_KEY") as caught:
+        generator(server).answer([TASK])
+    assert "ecret" not in str(caught.value)
+    assert server.requests == []
+
+
+def test_control_characters_do_not_reach_the_report(server: FaultyServer) -> None:
+    server.script = lambda call, request: (200, {**GOOD, "answer": "450\x1b[31m euros\x00"})
+    (answer,) = generator(server).answer([TASK])
+    assert isinstance(answer, Answer)
+    assert answer.text.isprintable()

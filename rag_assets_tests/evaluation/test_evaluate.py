@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -66,3 +67,11 @@ def test_a_search_that_answers_another_number_of_questions_is_an_error() -> None
 def test_an_evaluation_without_questions_has_the_same_columns() -> None:
     assert no_questions().schema == evaluation_of({"a": 1}).schema
     assert set(SCHEMA) < set(no_questions().columns)
+
+
+def test_questions_that_no_document_answers_are_not_searched() -> None:
+    def search(questions: Sequence[str], mode: Mode, k: int) -> list[list[Hit]]:
+        raise AssertionError("nothing to search for")
+
+    lost = replace(question("a", documents=()), answerable=False)
+    assert evaluate([lost], search).equals(no_questions())
