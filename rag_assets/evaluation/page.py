@@ -38,7 +38,7 @@ def render_page(report: Report, measured: Measured) -> str:
     from markupsafe import Markup
 
     charts: dict[str, tuple[Markup, ...]] = {}
-    if report.metrics:
+    if report.metric(DECIDING_METRIC) is not None:
         charts["modes"] = _both_widths(lambda width: plots.modes_svg(report, width))
         charts["ranks"] = _both_widths(lambda width: plots.ranks_svg(measured.figures, width))
     if report.changes:

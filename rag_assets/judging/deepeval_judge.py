@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rag_assets import corpus
 from rag_assets.answers.chat import ChatEndpoint
 from rag_assets.answers.generator import Failure
+from rag_assets.answers.sentences import sentences
 from rag_assets.errors import ConfigurationError
 from rag_assets.gold.words import words
 from rag_assets.judging.judge import Case, Judgement, Score
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from deepeval.metrics import BaseMetric
     from deepeval.test_case import LLMTestCase
 
-VERSION = 2  # raise when this file judges otherwise
+VERSION = 3  # raise when this file judges otherwise
 LEAST_SHARED = (
     0.2  # of the words of a judge's statements stand in the case; a translation shares names and numbers
 )
@@ -143,9 +144,25 @@ async def _measure(name: str, model: Any, case: Case) -> Score:
     if metric.score is None or not 0 <= metric.score <= 1:
         raise _Unjudged(f"the judge gave the score {metric.score!r}")
     evidence = tuple(_evidence(name, metric))
-    if name != "answer_correctness":
-        _check_statements([text for text, _ in evidence], case)
-    return Score(float(metric.score), str(metric.reason or ""), evidence)
+    if name == "answer_correctness":
+        return Score(float(metric.score), str(metric.reason or ""), evidence)
+    _check_statements([text for text, _ in evidence], case)
+    return Score(_value(name, metric, evidence, case), str(metric.reason or ""), evidence)
+
+
+def _value(name: str, metric: BaseMetric, evidence: Sequence[tuple[str, bool]], case: Case) -> float:
+    """The metric's score, but a statement that the judge did not decide or passed over does not hold."""
+    held = sum(holds for _, holds in evidence)
+    if name == "contextual_precision":
+        if len(evidence) != len(case.contexts):
+            raise _Unjudged(f"the judge gave {len(evidence)} verdicts on {len(case.contexts)} contexts")
+        return float(metric.score or 0.0)
+    if name == "contextual_relevancy":
+        silent = sum(not group.verdicts for group in getattr(metric, "verdicts_list", []))
+        if silent:
+            raise _Unjudged(f"the judge said nothing on {silent} of {len(case.contexts)} contexts")
+    asked = len(sentences(case.reference or "")) if name == "contextual_recall" else 0
+    return held / max(len(evidence), asked)
 
 
 def _evidence(name: str, metric: BaseMetric) -> list[tuple[str, bool]]:

@@ -228,3 +228,58 @@ def test_a_judge_that_repeats_its_prompts_examples_has_not_judged(
     assert {"speaks of something else" in reason for reason in counts.failures.values()} == {True}, "\n".join(
         counts.failures.values()
     )
+
+
+def test_what_a_judge_leaves_open_does_not_hold(tmp_path: Path, server: FaultyServer) -> None:
+    pytest.importorskip("deepeval", reason="needs the extra 'quality'")
+    made = workspace(tmp_path, contexts=1, judge=endpoint(server, timeout_seconds=60), case_seconds=60)
+
+    def undecided(call: int, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        schema = request["response_format"]["json_schema"]["schema"]
+        wanted, verdict = schema["properties"], "borderline" if "borderline" in json.dumps(schema) else "no"
+        statement = (
+            "The tenant pays 450 euros of rent to the landlord, who repairs the lift; one dog lives there."
+        )
+        verdicts = [{"verdict": verdict, "statement": statement, "reason": statement}]
+        return 200, {name: {"verdicts": verdicts, "score": 0}.get(name, [statement]) for name in wanted} | (
+            {"reason": statement} if "reason" in wanted else {}
+        )
+
+    server.script = undecided
+    pipeline = build(made)
+    pipeline.answers()
+    pipeline.judgements()
+    report, _ = pipeline.evaluate()
+    scores = [score for one in report.answers for score in one.scores]
+    assert {"faithfulness", "answer_relevancy", "contextual_recall"} <= {score.metric for score in scores}
+    assert {score.value for score in scores} == {0.0}
+
+
+def test_a_judge_that_passes_over_contexts_has_not_judged_them(tmp_path: Path, server: FaultyServer) -> None:
+    pytest.importorskip("deepeval", reason="needs the extra 'quality'")
+    made = workspace(tmp_path, judge=endpoint(server, timeout_seconds=60), case_seconds=60)
+
+    def hasty(call: int, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        wanted = request["response_format"]["json_schema"]["schema"]["properties"]
+        statement = (
+            "The tenant pays 450 euros of rent to the landlord, who repairs the lift; one dog lives there."
+        )
+        verdicts = [{"verdict": "yes", "statement": statement, "reason": statement}]
+        known = {"verdicts": verdicts, "score": 10, "reason": statement}
+        return 200, {name: known.get(name, [statement]) for name in wanted}
+
+    server.script = hasty
+    pipeline = build(made)
+    pipeline.answers()
+    counts = pipeline.judgements()
+    reasons = list(counts.failures.values())
+    assert len(reasons) == 2, "those with a reference: one verdict on the order of two contexts is none"
+    assert all("1 verdicts on 2 contexts" in reason for reason in reasons)
+
+
+def test_a_gold_set_that_no_document_answers_is_reported_too(tmp_path: Path) -> None:
+    made = workspace(tmp_path, [{"metric": "abstention", "min": 0.0}])
+    (made.path.parent / "gold.jsonl").write_text(json.dumps(GOLD[2]) + "\n")
+    made.run()
+    report = report_of(made)
+    assert (report.verdict.passed, report.metric("ndcg@10")) == (True, None)
