@@ -38,7 +38,7 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Turn a question set of another format into a gold set."""
-    from rag_assets.gold.file import append_lines, load_gold
+    from rag_assets.gold.file import append_lines
     from rag_assets.gold.formats import read_beir, read_csv, read_squad, write_documents
     from rag_assets.terminal import say
 
@@ -50,16 +50,16 @@ def import_(
                 found = read_squad(source)
             case Format.csv:
                 found = read_csv(source, _columns(column or []))
+        added = append_lines(into, found.questions)
         written = write_documents(documents, found.documents) if documents else 0
-        append_lines(into, found.questions)
-        load_gold(into)
-        facts = {"questions": len(found.questions), "left_out": found.left_out, "documents": written}
+        left_out = found.left_out + len(found.questions) - added
+        facts = {"questions": added, "left_out": left_out, "documents": written}
         if as_json:
             print_json({"into": str(into), **facts})
         else:
             say(
-                f"{into}: {facts['questions']} questions appended, {found.left_out} left out "
-                f"(repeated or without a target), {written} documents written"
+                f"{into}: {facts['questions']} questions appended, {left_out} left out "
+                f"(there already, or without a target), {written} documents written"
             )
 
 

@@ -81,12 +81,34 @@ def load_gold(path: Path) -> GoldSet:
     Raises:
         GoldSetError: naming each mistake with file, line, what was found and what is allowed.
     """
+    if not path.exists():
+        raise GoldSetError(f"{path}: no such file; evaluation.gold in the corpus file names it")
+    gold = read_started(path)
+    if not gold.questions:
+        waiting = (
+            f"; {len(gold.proposals)} proposals wait for a person to accept them" if gold.proposals else ""
+        )
+        raise GoldSetError(f"{path}: found no question; a gold set needs at least one line{waiting}")
+    return gold
+
+
+def read_started(path: Path) -> GoldSet:
+    """A gold set that may have no question yet, or no file.
+
+    Raises:
+        GoldSetError: as ``load_gold``.
+    """
+    return _parse(_text(path), path)
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise GoldSetError(f"{path}: no such file; evaluation.gold in the corpus file names it") from error
+        return path.read_text(encoding="utf-8-sig") if path.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise GoldSetError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+
+
+def _parse(text: str, path: Path) -> GoldSet:
     questions: list[Question] = []
     mistakes: list[str] = []
     proposals: list[Question] = []
@@ -123,9 +145,6 @@ def load_gold(path: Path) -> GoldSet:
         more = len(mistakes) - _SHOWN_MISTAKES
         shown = mistakes[:_SHOWN_MISTAKES] + ([f"{path}: and {more} more mistakes"] if more > 0 else [])
         raise GoldSetError("\n".join(shown))
-    if not questions:
-        waiting = f"; {len(proposals)} proposals wait for a person to accept them" if proposals else ""
-        raise GoldSetError(f"{path}: found no question; a gold set needs at least one line{waiting}")
     return GoldSet(tuple(questions), tuple(proposals))
 
 
@@ -148,14 +167,25 @@ def as_line(question: Question, *, accepted: bool = True) -> str:
 
 
 def append_lines(path: Path, questions: Iterable[Question], *, accepted: bool = True) -> int:
-    """Append questions to a gold set, which is made if there is none. Returns how many."""
-    lines = [as_line(question, accepted=accepted) for question in questions]
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    """Append questions to a gold set, which is made if there is none. Returns how many.
+
+    Questions that it has already are left out. The file changes as a whole or not at all.
+
+    Raises:
+        GoldSetError: the file has mistakes, or would have with these questions.
+    """
+    before = _text(path)
+    known = _parse(before, path)
+    asked = {normalized(one.question) for one in (*known.questions, *known.proposals)}
+    fresh = [one for one in questions if normalized(one.question) not in asked]
     gap = "" if not before or before.endswith("\n") else "\n"
+    text = before + gap + "".join(f"{as_line(one, accepted=accepted)}\n" for one in fresh)
+    _parse(text, path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(gap + "".join(f"{line}\n" for line in lines))
-    return len(lines)
+    written = path.with_name(f"{path.name}.new")
+    written.write_text(text, encoding="utf-8")
+    written.replace(path)
+    return len(fresh)
 
 
 def split_by_tag(gold: GoldSet, folder: Path) -> dict[str, int]:
@@ -195,15 +225,23 @@ def slug(question: str) -> str:
 def _line(raw: str) -> _Line:
     try:
         value = json.loads(raw)
+        json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise ValueError(
             f"not valid JSON: {error.msg} at column {error.colno}; each line is one object"
         ) from error
+    except UnicodeEncodeError as error:
+        raise ValueError("holds half of a character, a lone surrogate such as \\ud800") from error
+    except RecursionError as error:
+        raise ValueError("nested too deeply; each line is one flat object") from error
     if not isinstance(value, dict):
         raise ValueError(
             f"found {type(value).__name__}; each line is a JSON object with the fields {_FIELDS}"
         )
-    return _Line.model_validate(value)
+    line = _Line.model_validate(value)
+    if not all(name.isprintable() for name in (line.id or "", *line.tags)):
+        raise ValueError("id and tags: found a control character; names are shown in terminals and reports")
+    return line
 
 
 def _question(line: _Line) -> Question:

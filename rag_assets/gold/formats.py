@@ -7,6 +7,7 @@ format holds them. Documents become Markdown files that a folder source can list
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +21,7 @@ from rag_assets.gold.question import Question
 
 CSV_FIELDS = ("question", "documents", "passages", "answer", "tags", "id", "answerable")
 LISTS = ("documents", "passages", "tags")
+YES = frozenset(("yes", "true", "1", "y", ""))
 NO = frozenset(("no", "false", "0", "n"))
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
@@ -58,7 +60,9 @@ def read_beir(folder: Path, split: str = "test") -> Imported:
         documents[name] = _markdown(document.get("title"), document["text"])
     relevant: dict[str, list[str]] = {}
     judged = folder / "qrels" / f"{split}.tsv"
-    for number, line in enumerate(_text(judged).splitlines()[1:], start=2):
+    for number, line in enumerate(_text(judged).splitlines(), start=1):
+        if number == 1 and not line.rpartition("\t")[2].strip().lstrip("-").isdigit():
+            continue  # the header, which some sets do without
         try:
             asked, document_id, score = line.split("\t")
             if int(score) > 0:
@@ -69,8 +73,10 @@ def read_beir(folder: Path, split: str = "test") -> Imported:
             ) from error
     found = []
     for query in _json_lines(folder / "queries.jsonl"):
-        facts = query.get("metadata") or {}
-        answers = facts.get("answers") or []
+        facts = query.get("metadata")
+        facts = facts if isinstance(facts, dict) else {}
+        answers = facts.get("answers")
+        answers = answers if isinstance(answers, list) else []
         if not facts.get("answerable", True):
             found.append(Question(query["_id"], query["text"], answerable=False))
         elif query["_id"] in relevant:
@@ -95,10 +101,12 @@ def read_squad(path: Path) -> Imported:
             title = article.get("title") or "paragraph"
             for paragraph in article["paragraphs"]:
                 name = f"{_safe(title)}-{len(documents):05d}.md"
+                if not isinstance(paragraph["context"], str):
+                    raise TypeError(f"the context of paragraph {len(documents) + 1} is no text")
                 documents[name] = _markdown(None, paragraph["context"])
                 for question in paragraph["qas"]:
                     found.append(_squad_question(question, name, paragraph["context"]))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise GoldSetError(f"{path}: not a SQuAD file: {type(error).__name__}: {error}") from error
     return _imported(found, documents)
 
@@ -114,24 +122,28 @@ def read_csv(path: Path, columns: Mapping[str, str], separator: str = ";") -> Im
     Raises:
         GoldSetError: naming the header that is missing.
     """
-    lines = _text(path).splitlines(keepends=True)
-    if not lines:
+    text = _text(path)
+    if not text:
         raise GoldSetError(f"{path}: the file is empty; the first line names the columns")
     try:
-        dialect: type[csv.Dialect] | str = csv.Sniffer().sniff(lines[0], delimiters=",;\t")
+        dialect: type[csv.Dialect] | str = csv.Sniffer().sniff(text.split("\n", 1)[0], delimiters=",;\t")
     except csv.Error:
         dialect = "excel"
-    reader = csv.DictReader(lines, dialect=dialect)
-    present = {name.strip().casefold(): name for name in reader.fieldnames or () if name}
-    headers = {field: present.get(columns.get(field, field).casefold()) for field in CSV_FIELDS}
-    lacking = [field for field in ("question", *columns) if headers.get(field) is None]
-    if lacking:
-        wanted = columns.get(lacking[0], lacking[0])
-        raise GoldSetError(f"{path}:1: no column {wanted!r}; found {', '.join(present.values())}")
-    found = [
-        _row({field: row.get(header or "") or "" for field, header in headers.items()}, separator)
-        for row in reader
-    ]
+    # Not splitlines(): a cell may hold U+2028 and other characters that it takes for line ends.
+    reader = csv.DictReader(io.StringIO(text, newline=""), dialect=dialect, strict=True)
+    try:
+        present = {name.strip().casefold(): name for name in reader.fieldnames or () if name}
+        headers = {field: present.get(columns.get(field, field).casefold()) for field in CSV_FIELDS}
+        lacking = [field for field in ("question", *columns) if headers.get(field) is None]
+        if lacking:
+            wanted = columns.get(lacking[0], lacking[0])
+            raise GoldSetError(f"{path}:1: no column {wanted!r}; found {', '.join(present.values())}")
+        found = [
+            _row({field: row.get(header or "") or "" for field, header in headers.items()}, separator)
+            for row in reader
+        ]
+    except (csv.Error, ValueError) as error:
+        raise GoldSetError(f"{path}:{reader.line_num}: {error}") from error
     return _imported([question for question in found if question.question], {})
 
 
@@ -154,17 +166,15 @@ def _imported(found: list[Question], documents: Mapping[str, str]) -> Imported:
 
 
 def _squad_question(question: Mapping[str, Any], name: str, context: str) -> Question:
-    text, identity = question["question"].strip(), str(question["id"])
+    """One without a usable answer has no target, and is left out by that."""
+    text, identity = str(question["question"] or "").strip(), str(question["id"])
     if question.get("is_impossible", False):
         return Question(identity, text, answerable=False)
-    answer = question["answers"][0]
-    return Question(
-        identity,
-        text,
-        (name,),
-        (_sentence_at(context, answer["answer_start"]),),
-        answer=answer["text"].strip() or None,
-    )
+    for answer in question.get("answers") or ():
+        if text and isinstance(answer.get("text"), str) and isinstance(answer.get("answer_start"), int):
+            sentence = _sentence_at(context, answer["answer_start"])
+            return Question(identity, text, (name,), (sentence,), answer=answer["text"].strip() or None)
+    return Question(identity, text)
 
 
 def _sentence_at(context: str, offset: int) -> str:
@@ -184,7 +194,12 @@ def _row(cells: Mapping[str, str], separator: str) -> Question:
         for field in LISTS
     )
     identity = cells["id"].strip() or slug(text)
-    if cells["answerable"].strip().casefold() in NO:
+    said = cells["answerable"].strip().casefold()
+    if said not in YES | NO:
+        raise ValueError(
+            f"answerable: found {said!r}; allowed: {', '.join(sorted((YES | NO) - {''}))}, or nothing"
+        )
+    if said in NO:
         return Question(identity, text, tags=tags, answerable=False)
     return Question(identity, text, documents, passages, cells["answer"].strip() or None, tags)
 
@@ -204,7 +219,7 @@ def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
         try:
             value = json.loads(line)
             yield {**value, "_id": str(value["_id"]), "text": str(value["text"])}
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise GoldSetError(f"{path}:{number}: not a line of a BEIR folder: {error}") from error
 
 

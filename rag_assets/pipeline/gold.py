@@ -11,9 +11,9 @@ import polars as pl
 from rag_assets import corpus as models
 from rag_assets.answers.propose import EndpointProposer
 from rag_assets.errors import StageIncomplete
-from rag_assets.gold import GoldSet, load_gold
+from rag_assets.gold import GoldSet
 from rag_assets.gold.check import Finding, check_gold
-from rag_assets.gold.file import normalized
+from rag_assets.gold.file import normalized, read_started
 from rag_assets.gold.propose import Draft, HeadingProposer, Proposals, Proposer
 from rag_assets.parsing.stage import document_store
 from rag_assets.store.objects import ObjectStore
@@ -43,7 +43,7 @@ def propose_for(objects: ObjectStore, corpus: models.Corpus, path: Path, count: 
         StageIncomplete: the corpus was never run.
         GoldSetError: the gold set has mistakes.
     """
-    gold = load_gold(path)
+    gold = read_started(path)
     snapshots, snapshot = _latest(objects, corpus)
     covered = {document for question in (*gold.questions, *gold.proposals) for document in question.documents}
     open_documents = snapshots.readable(snapshot).filter(~pl.col("document_id").is_in(list(covered)))
