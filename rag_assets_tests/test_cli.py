@@ -391,3 +391,16 @@ def test_a_dagster_home_that_is_no_folder_exits_with_2(
     assert result.exit_code == 2
     assert "DAGSTER_HOME" in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_check_asks_great_expectations_about_suites_of_ones_own(terminal: Terminal) -> None:
+    pytest.importorskip("great_expectations", reason="needs the extra 'quality'")
+    folder = terminal.workspace.path.parent / "suites"
+    folder.mkdir()
+    (folder / "documents.yaml").write_text(
+        "- expectation: expect_column_values_to_be_betwixt\n  kwargs: {column: near_duplicate_share}\n  severity: error\n"
+    )
+    terminal.workspace.configure(**SETTINGS, quality={"suites": str(folder)})
+    result = terminal.run("check")
+    assert result.exit_code == 2
+    assert "did you mean 'expect_column_values_to_be_between'?" in " ".join(result.stderr.split())

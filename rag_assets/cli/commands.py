@@ -174,6 +174,8 @@ def check(as_json: AsJson = False) -> None:
     """Validate all corpus files and their gold sets."""
     from rag_assets.gold import load_gold
     from rag_assets.quality import load_suites
+    from rag_assets.quality.judge import check_suite
+    from rag_assets.quality.suite import BUILT_IN
     from rag_assets.terminal import say
 
     with reported():
@@ -183,7 +185,9 @@ def check(as_json: AsJson = False) -> None:
             raise ConfigurationError(f"{folder}: there are no corpus files (*.yaml)")
         for corpus in corpora.values():
             if corpus.quality is not None:
-                load_suites(corpus.suites_path)
+                for suite in load_suites(corpus.suites_path).values():
+                    if suite.origin != BUILT_IN:
+                        check_suite(suite)
         questions = {
             name: len(load_gold(corpus.gold_path).questions) if corpus.gold_path else 0
             for name, corpus in corpora.items()

@@ -7,6 +7,7 @@ takes seconds. It sees one row of figures and at most 1,000 rows of a sample, wh
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -75,6 +76,11 @@ def _expectations(suite: Suite) -> dict[int, Expectation]:
     found: dict[int, Expectation] = {}
     mistakes: list[str] = []
     for number, entry in enumerate(suite.entries):
+        if "$PARAMETER" in json.dumps(entry.kwargs):
+            mistakes.append(
+                f"{suite.where(number)}: kwargs: $PARAMETER names a value of a run; write the value itself"
+            )
+            continue
         try:
             arguments: dict[str, Any] = {**entry.kwargs, "meta": {"entry": number}}
             found[number] = get_expectation_impl(entry.expectation)(**arguments)

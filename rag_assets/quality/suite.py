@@ -141,6 +141,8 @@ def parse_suite(stage: Stage, text: str, origin: str) -> Suite:
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigurationError(f"{origin}:{line}: not valid YAML: {error.problem}") from error
+    except RecursionError as error:
+        raise ConfigurationError(f"{origin}:1: not valid YAML: nested too deeply") from error
     except ValueError as error:  # ruamel's constructors let through what int() and date() raise
         raise ConfigurationError(f"{origin}:1: not valid YAML: {error}") from error
     if not isinstance(values, list):

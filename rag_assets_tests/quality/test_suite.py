@@ -187,3 +187,12 @@ def test_the_digest_says_what_is_asked_and_not_where_it_is_written() -> None:
     assert read(GOOD).digest == read("# comment\n\n" + GOOD).digest
     assert read(GOOD).digest != read(GOOD.replace("0.2", "0.3")).digest
     assert read(GOOD).digest != read(GOOD.replace("warning", "error")).digest
+
+
+def test_a_value_that_only_a_run_could_give_is_a_mistake() -> None:
+    text = GOOD.replace("max_value: 0.2", "max_value: {$PARAMETER: x}")
+    assert "write the value itself" in mistakes(text)[0]
+
+
+def test_a_suite_that_is_nested_too_deeply_is_a_mistake() -> None:
+    assert "nested too deeply" in mistakes("[" * 5000)[0]
