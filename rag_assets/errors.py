@@ -36,8 +36,9 @@ import re
 
 
 def redacted(message: str) -> str:
-    """A message without passwords of URLs, bearer tokens and control characters: for whatever others wrote."""
+    """A message without passwords and queries of URLs, bearer tokens and control characters: for what others wrote."""
     message = re.sub(r"//[^/\s]*@", "//…@", printable(message))
+    message = re.sub(r"(https?://[^\s?'\"]*)\?[^\s'\"]*", r"\1?…", message)
     return re.sub(r"(?i)\bbearer\s+[^\s'\"]+", "Bearer …", message)
 
 

@@ -14,6 +14,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from rag_assets.cli import app
+from rag_assets.publication.publish import rollback
 from rag_assets_tests.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,6 +82,16 @@ def test_a_change_that_makes_search_worse_fails_the_build(workspace: Workspace, 
     assert any("nDCG@10 fell from" in sentence for sentence in json.loads(result.stdout)["regressions"])
     failures = ElementTree.parse(verdict).findall(".//failure")
     assert any("nDCG@10 fell from" in str(failure.get("message")) for failure in failures)
+
+
+def test_what_a_rollback_took_back_is_not_called_evaluated(workspace: Workspace) -> None:
+    workspace.run()
+    workspace.write("00.md", "# Rent rules\n\nAnother text.\n")
+    workspace.run()
+    rollback(workspace.objects, workspace.name, None, reason="wrong", by="tests")
+    result = evaluate(workspace)
+    assert result.exit_code == 1
+    assert "a rollback took back" in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize("wrong", [False, True])

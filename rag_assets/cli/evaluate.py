@@ -77,5 +77,11 @@ def evaluate(
     if outcome.error is not None:
         fail(outcome.error)
         raise typer.Exit({"refused": REFUSED, "configuration": WRONG_USE}.get(outcome.cause or "", FAILED))
+    if outcome.summary["candidate"] == "held":
+        fail(
+            f"{corpus}: a rollback took back what the present documents and corpus file give, so that no candidate was "
+            "built and what is published was measured; change one of them, or roll forward"
+        )
+        raise typer.Exit(FAILED)
     if regressions:
         raise typer.Exit(REFUSED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rag_assets.corpus.base import Group
 
@@ -57,7 +57,6 @@ class Endpoint(Group):
     model: str = Field(min_length=1, description="Name under which the server knows the model.")
     key_variable: str = Field(
         default="OPENAI_API_KEY",
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
         description="Environment variable that holds the key, if there is one.",
     )
     temperature: float = Field(default=0.0, ge=0, le=2, description="0 gives the likeliest reply.")
@@ -69,6 +68,17 @@ class Endpoint(Group):
         default=4, ge=0, le=20, description="Further attempts when the server is busy or the line breaks."
     )
     concurrency: int = Field(default=16, ge=1, le=1024, description="Calls at the same time, at most.")
+
+    @field_validator("key_variable")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        if not (value.isidentifier() and value.isascii()):
+            # Not shown: who mistakes the field writes the key here.
+            raise ValueError(
+                "found what cannot be the name of a variable; allowed: the name of an environment variable, letters, "
+                "digits and underscores. Never write the key itself into a file"
+            )
+        return value
 
 
 Generator = Annotated[Extractive | Endpoint, Field(discriminator="type")]

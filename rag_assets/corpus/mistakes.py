@@ -77,18 +77,17 @@ def _follows(problem: ErrorDetails, problems: list[ErrorDetails]) -> bool:
 def _describe(problem: ErrorDetails) -> tuple[Location, str]:
     """(location in the file, message) of one problem."""
     kind, raw, context = problem["type"], problem["loc"], problem.get("ctx", {})
-    # The tag that chose a source's model is part of the location but no field of the file.
-    location = raw[:2] + raw[3:] if raw[:1] == ("sources",) else raw
+    location, models = _walk(raw)
     location = location[:-1] if location[-1:] == ("[key]",) else location
     if kind == "extra_forbidden":
-        allowed = _fields_at(raw[:-1])
+        allowed = sorted({name for model in _walk(raw[:-1])[1] for name in model.model_fields})
         close = difflib.get_close_matches(str(raw[-1]), allowed, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         return location, f"unknown field; {hint}allowed: {', '.join(allowed)}"
     if kind == "missing":
         return location, "missing; this field is required"
     if kind in ("union_tag_not_found", "union_tag_invalid"):
-        tags = ", ".join(_source_models())
+        tags = ", ".join(_by_tag(models))
         found = "missing" if kind == "union_tag_not_found" else f"found {context['tag']!r}"
         return (*location, "type"), f"{found}; allowed: {tags}"
     if kind == "value_error":
@@ -132,25 +131,35 @@ def _variable_at(location: Location, document: Any, overrides: Mapping[Location,
     return None
 
 
-def _fields_at(location: Location) -> list[str]:
-    """Names of the fields that the model at ``location`` (as pydantic names it) has."""
+def _walk(raw: Location) -> tuple[Location, list[type[BaseModel]]]:
+    """From where pydantic says to where it stands in the file, and the models that may stand there.
+
+    The tag that chose a model, such as the type of a source, is part of pydantic's location but no field.
+    """
+    location: list[str | int] = []
     models: list[type[BaseModel]] = [Corpus]
-    for part in location:
-        if isinstance(part, int):
+    for part in raw:
+        chosen = None if isinstance(part, int) else _by_tag(models).get(part)
+        if chosen is not None:
+            models = [chosen]
             continue
-        tagged = [model for model in models if model is _source_models().get(part)]
-        models = tagged or [
-            inner
-            for model in models
-            if part in model.model_fields
-            for inner in _models_in(model.model_fields[part].annotation)
-        ]
-    return sorted({name for model in models for name in model.model_fields})
+        location.append(part)
+        if isinstance(part, str):
+            fields = [model.model_fields[part] for model in models if part in model.model_fields]
+            models = [inner for field in fields for inner in _models_in(field.annotation)]
+    return tuple(location), models
 
 
-def _source_models() -> dict[str, type[BaseModel]]:
-    models = _models_in(Corpus.model_fields["sources"].annotation)
-    return {get_args(model.model_fields["type"].annotation)[0]: model for model in models}
+def _by_tag(models: list[type[BaseModel]]) -> dict[str, type[BaseModel]]:
+    """Models of a union by their type; none where there is nothing to choose."""
+    if len(models) < 2:
+        return {}
+    return {
+        tag: model
+        for model in models
+        if "type" in model.model_fields
+        for tag in get_args(model.model_fields["type"].annotation)
+    }
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

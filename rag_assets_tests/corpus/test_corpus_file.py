@@ -16,6 +16,8 @@ from rag_assets.errors import CorpusFileError
 
 MINIMAL = "sources:\n  - type: folder\n    path: docs\n"
 
+ANSWERS = f"{MINIMAL}evaluation:\n  gold: g\n  answers:\n"
+
 FULL = """\
 name: handbook
 description: The staff handbook
@@ -86,6 +88,26 @@ def test_every_group_can_be_set(tmp_path: Path) -> None:
         ("sources: docs\n", ":1: sources: found 'docs'; allowed: a list"),
         ("sources:\n  - path: docs\n", ":2: sources.0.type: missing; allowed: folder, s3"),
         ("sources:\n  - type: git\n", ":2: sources.0.type: found 'git'; allowed: folder, s3"),
+        (
+            f"{ANSWERS}    judge: {{type: gpt}}\n",
+            ":7: evaluation.answers.judge.type: found 'gpt'; allowed: local, openai",
+        ),
+        (
+            f"{ANSWERS}    generator: {{type: openai, url: 'http://h', model: m, urls: x}}\n",
+            ":7: evaluation.answers.generator.urls: unknown field; did you mean 'url'? allowed: concurrency, "
+            "key_variable, max_tokens, model, retries, temperature, timeout_seconds, type, url",
+        ),
+        (
+            f"{ANSWERS}    judge: {{type: openai, model: m, url: 'http://h/v1?key=x'}}\n",
+            ":7: evaluation.answers.judge.url: found 'http://h/v1?…'; allowed: http://host/v1 or https://host/v1, "
+            "without user name, password and '?'",
+        ),
+        (
+            f"{ANSWERS}    judge: {{type: openai, model: m, url: 'http://h/v1', "
+            "key_variable: sk-live-abc}\n",
+            ":7: evaluation.answers.judge.key_variable: found what cannot be the name of a variable; allowed: the "
+            "name of an environment variable, letters, digits and underscores. Never write the key itself into a file",
+        ),
         ("sources:\n  - type: folder\n", ":2: sources.0.path: missing; this field is required"),
         (
             "sources:\n  - type: s3\n    url: https://x\n",
