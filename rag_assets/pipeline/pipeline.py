@@ -7,7 +7,7 @@ process or in many, one by one or all together, and after a crash wherever it ha
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any, Literal
@@ -32,13 +32,14 @@ from rag_assets.index.schema import read_metadata
 from rag_assets.index.search import BatchSearch, PinnedIndex
 from rag_assets.index.table import open_table, read_tags
 from rag_assets.judging.judge import Judge
-from rag_assets.parsing.stage import DocumentCounts, check_quarantine, document_store, update_documents
+from rag_assets.parsing.stage import DocumentCounts, check_quarantine, update_documents
 from rag_assets.pipeline.answers import AnsweredVersion, Version
 from rag_assets.pipeline.candidate import build_candidate
 from rag_assets.pipeline.evaluation import evaluate_candidate
 from rag_assets.pipeline.progress import Progress, silent
 from rag_assets.pipeline.quality import check_quality, require_quality
 from rag_assets.pipeline.runs import RunRecords
+from rag_assets.pipeline.work import chunk_frames, documents_to_process, texts_of
 from rag_assets.publication.log import Publication, PublicationLog
 from rag_assets.publication.publish import publish
 from rag_assets.publication.retention import retain
@@ -49,8 +50,6 @@ from rag_assets.store.content import ContentStore
 from rag_assets.store.objects import ObjectStore
 from rag_assets.store.preflight import check_store
 from rag_assets.store.snapshots import Snapshot, SnapshotStore
-
-SLICE = 512  # documents whose chunks are looked up together
 
 BuildState = Literal["built", "reused", "unchanged", "held"]
 
@@ -150,7 +149,7 @@ class Pipeline:
     def chunks(self, *, everything: bool = False) -> ChunkCounts:
         """Chunk the texts that no store holds yet; ``everything`` looks at unchanged documents, too."""
         started = time.perf_counter()
-        documents = self._documents_to_process(everything=everything)
+        documents = documents_to_process(self, everything=everything)
         keys = documents["text_key"].unique(maintain_order=True)
         missing = self.chunk_store.missing(keys)
         done = 0
@@ -160,7 +159,7 @@ class Pipeline:
             done += texts
             self._progress("chunks", done, missing.len())
 
-        counts = chunk_missing(self.chunk_store, self.chunker, self._texts(documents, missing), advance)
+        counts = chunk_missing(self.chunk_store, self.chunker, texts_of(self, documents, missing), advance)
         counts.reused = keys.len() - missing.len()
         self._record("chunks", asdict(counts), started)
         return counts
@@ -169,8 +168,8 @@ class Pipeline:
         """Embed the chunks that no store holds yet; ``everything`` looks at unchanged documents, too."""
         started = time.perf_counter()
         check_quarantine(self.snapshots, self.snapshots.latest(), self.corpus.parsing)
-        documents = self._documents_to_process(everything=everything)
-        total = sum(frame.height for frame in self._chunk_frames(documents, ("embedding_key",)))
+        documents = documents_to_process(self, everything=everything)
+        total = sum(frame.height for frame in chunk_frames(self, documents, ("embedding_key",)))
         done = 0
 
         def advance(texts: int) -> None:
@@ -187,7 +186,7 @@ class Pipeline:
                     text=pl.col("context") + pl.col("text"),
                     tokens=pl.col("tokens").cast(pl.Int64),
                 )
-                for frame in self._chunk_frames(documents, ("embedding_key", "context", "text", "tokens"))
+                for frame in chunk_frames(self, documents, ("embedding_key", "context", "text", "tokens"))
             ),
             self.corpus.embedder.shard_chunks,
             advance,
@@ -333,43 +332,5 @@ class Pipeline:
             self.embeddings(everything=True)
             return build_candidate(self, snapshot, spec, head, self._progress)
 
-    def texts_to_embed(self) -> pl.DataFrame:
-        """key and tokens of every distinct text of the documents to process, embedded already or not."""
-        documents = self._documents_to_process()
-        frames = list(self._chunk_frames(documents, ("embedding_key", "tokens")))
-        empty = pl.DataFrame(schema={"embedding_key": pl.String, "tokens": pl.Int32})
-        return pl.concat([empty, *frames]).rename({"embedding_key": "key"}).unique("key", maintain_order=True)
-
     def _record(self, stage: str, facts: dict[str, Any], started: float) -> None:
         self.runs.record(self.run_id, stage, {**facts, "seconds": time.perf_counter() - started})
-
-    def _documents_to_process(self, *, everything: bool = False) -> pl.DataFrame:
-        """Readable documents that differ from what is published: only theirs may lack chunks or vectors.
-
-        A published index has all of its chunks and vectors in the stores, so only the change counts.
-        """
-        snapshot = self.snapshots.latest()
-        head = None if everything else self.log.head()
-        if head is not None:
-            spec = self.spec(snapshot)
-            if (head.spec.chunker, head.spec.embedder) == (spec.chunker, spec.embedder):
-                return self.snapshots.changed(self.snapshots.read(head.snapshot), snapshot)[1]
-        return self.snapshots.readable(snapshot)
-
-    def _texts(self, documents: pl.DataFrame, keys: pl.Series) -> Iterator[pl.DataFrame]:
-        """(key, text) of parsed documents by text key."""
-        wanted = documents.filter(pl.col("text_key").is_in(keys.implode())).unique(
-            "text_key", maintain_order=True
-        )
-        for (format,), part in wanted.group_by(["format"], maintain_order=True):
-            store = document_store(self.objects, str(format))
-            for batch in part.iter_slices(SLICE):
-                for rows in store.get(batch["content_key"], ("text_key", "text")):
-                    yield rows.select(key="text_key", text="text")
-
-    def _chunk_frames(self, documents: pl.DataFrame, columns: tuple[str, ...]) -> Iterator[pl.DataFrame]:
-        """One row per chunk of the documents' texts, in slices."""
-        keys = documents["text_key"].unique(maintain_order=True)
-        for start in range(0, keys.len(), SLICE):
-            for rows in self.chunk_store.get(keys.slice(start, SLICE), columns):
-                yield rows.drop("key").filter(pl.col("embedding_key").list.len() > 0).explode(columns)

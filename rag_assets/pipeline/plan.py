@@ -15,6 +15,7 @@ from rag_assets.errors import QuarantineExceeded
 from rag_assets.parsing.stage import check_quarantine
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.pipeline.progress import Progress, silent
+from rag_assets.pipeline.work import texts_to_embed
 from rag_assets.store.objects import ObjectStore
 from rag_assets.store.overlay import OverlayStore
 from rag_assets.store.snapshots import Snapshot
@@ -57,7 +58,7 @@ def plan(objects: ObjectStore, corpus: Corpus, progress: Progress = silent) -> P
         pipeline = Pipeline(overlay, corpus, run_id="plan", progress=progress)
         snapshot, documents = pipeline.documents()
         chunks = pipeline.chunks()
-        texts = pipeline.texts_to_embed()
+        texts = texts_to_embed(pipeline)
         missing = pipeline.embedding_store.missing(texts["key"])
         tokens = int(texts.join(missing.to_frame(), on="key", how="semi")["tokens"].sum())
         speed = pipeline.runs.tokens_per_second(pipeline.embedder.fingerprint)

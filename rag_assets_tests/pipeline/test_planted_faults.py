@@ -21,6 +21,7 @@ from rag_assets.evaluation.report import Report
 from rag_assets.index.rows import RowSource
 from rag_assets.parsing.document import ParsedDocument
 from rag_assets.parsing.pool import ParserPool
+from rag_assets.pipeline import diagnosis
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets_tests.answers.faulty import FaultyServer
 from rag_assets_tests.workspace import CountingEmbedder, Workspace
@@ -219,3 +220,26 @@ def test_a_generator_that_invents_or_misunderstands_points_at_the_generation(
         stage, report = refused(made)
     assert stage == "generation"
     assert len(report.diagnoses) >= 10
+
+
+def test_what_was_not_diagnosed_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = corpus(tmp_path, [SEARCH_RULE])
+    for topic in TOPICS:
+        made.write(
+            f"{topic}.html", "<html><body><main><p>This page was emptied by mistake.</p></main></body></html>"
+        )
+    monkeypatch.setattr(diagnosis, "TRACED", 5)
+    _, report = refused(made)
+    wrong = len(report.diagnoses) + int(report.warnings[-1].split()[0])
+    assert len(report.diagnoses) <= 5
+    assert "further questions went wrong; they were not diagnosed" in report.warnings[-1]
+    monkeypatch.setattr(diagnosis, "TRACED", 500)
+    _, whole = refused(corpus_again(made))
+    assert len(whole.diagnoses) == wrong
+
+
+def corpus_again(made: Workspace) -> Workspace:
+    """The same corpus with another report to write: reports that are whole are not made again."""
+    for info in list(made.objects.list(f"corpora/{made.name}/reports")):
+        made.objects.delete([info.path])
+    return made

@@ -37,7 +37,7 @@ def test_vllm_answers_in_the_form_that_is_asked_for_and_only_once(
     assert (counts.made + failed, counts.made > 0) == (3, True)
     assert all("cut off" in reason for reason in counts.failures.values()), "a weak model talks on, no more"
     after = [chat_server.counter(name) for name in names]
-    taken = [now - then for now, then in zip(after, before, strict=True)]
+    taken = [end - start for start, end in zip(before, after, strict=True)]
     assert [counts.prompt_tokens, counts.completion_tokens] == taken, "the tokens that the server counted"
     pipeline.judgements()
     report, _ = pipeline.evaluate()

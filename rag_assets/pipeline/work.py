@@ -1,0 +1,58 @@
+"""What a run has to process: the documents that differ from what is published, their texts and chunks, in slices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from rag_assets.parsing.stage import document_store
+
+if TYPE_CHECKING:
+    from rag_assets.pipeline.pipeline import Pipeline
+
+SLICE = 512  # documents whose texts or chunks are looked up together
+
+
+def documents_to_process(pipeline: Pipeline, *, everything: bool = False) -> pl.DataFrame:
+    """Readable documents that differ from what is published: only theirs may lack chunks or vectors.
+
+    A published index has all of its chunks and vectors in the stores, so only the change counts.
+    """
+    snapshot = pipeline.snapshots.latest()
+    head = None if everything else pipeline.log.head()
+    if head is not None:
+        spec = pipeline.spec(snapshot)
+        if (head.spec.chunker, head.spec.embedder) == (spec.chunker, spec.embedder):
+            return pipeline.snapshots.changed(pipeline.snapshots.read(head.snapshot), snapshot)[1]
+    return pipeline.snapshots.readable(snapshot)
+
+
+def texts_of(pipeline: Pipeline, documents: pl.DataFrame, keys: pl.Series) -> Iterator[pl.DataFrame]:
+    """(key, text) of parsed documents by text key."""
+    wanted = documents.filter(pl.col("text_key").is_in(keys.implode())).unique(
+        "text_key", maintain_order=True
+    )
+    for (format,), part in wanted.group_by(["format"], maintain_order=True):
+        store = document_store(pipeline.objects, str(format))
+        for batch in part.iter_slices(SLICE):
+            for rows in store.get(batch["content_key"], ("text_key", "text")):
+                yield rows.select(key="text_key", text="text")
+
+
+def chunk_frames(
+    pipeline: Pipeline, documents: pl.DataFrame, columns: tuple[str, ...]
+) -> Iterator[pl.DataFrame]:
+    """One row per chunk of the documents' texts."""
+    keys = documents["text_key"].unique(maintain_order=True)
+    for start in range(0, keys.len(), SLICE):
+        for rows in pipeline.chunk_store.get(keys.slice(start, SLICE), columns):
+            yield rows.drop("key").filter(pl.col("embedding_key").list.len() > 0).explode(columns)
+
+
+def texts_to_embed(pipeline: Pipeline) -> pl.DataFrame:
+    """key and tokens of every distinct text of the documents to process, embedded already or not."""
+    frames = list(chunk_frames(pipeline, documents_to_process(pipeline), ("embedding_key", "tokens")))
+    empty = pl.DataFrame(schema={"embedding_key": pl.String, "tokens": pl.Int32})
+    return pl.concat([empty, *frames]).rename({"embedding_key": "key"}).unique("key", maintain_order=True)
