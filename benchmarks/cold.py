@@ -37,7 +37,7 @@ def documents(setting: Setting) -> Path:
 def embedded_texts(project: Project) -> list[str]:
     """The distinct texts that a run embeds, in its order: parsed and chunked, not embedded."""
     pipeline = project.pipeline()
-    snapshot, _ = pipeline.documents()
+    snapshot, _, _ = pipeline.documents()
     pipeline.chunks()
     keys = pipeline.snapshots.readable(snapshot)["text_key"]
     chunks = pipeline.chunk_store.collect(keys, ("context", "text")).explode("context", "text").drop_nulls()

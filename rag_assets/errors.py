@@ -11,11 +11,14 @@
     ├── ConfigurationError        the set-up is wrong: fix the corpus file, settings or code
     │   ├── CorpusFileError       a mistake in corpora/<name>.yaml, with line and field
     │   ├── InvalidFilter         a where condition that does not fit the table
+    │   ├── SecretMissing         an environment variable that should hold a secret is not set
     │   ├── ModelError            the embedding model cannot be loaded or does not match
     │   └── UnsafeStore           the object store would lose commits
     ├── WorldError                something outside failed: try again later (retryable)
     │   ├── SnapshotConflict      another run committed the next snapshot first
     │   ├── StoreUnavailable      the object store did not answer
+    │   ├── InboxUnavailable      the database of events did not answer
+    │   ├── TargetUnavailable     whom to tell about a publication did not answer
     │   ├── SourceUnavailable     a document source did not answer
     │   ├── SourceMissing         the folder of a source does not exist: waiting does not help
     │   └── SourceObjectVanished  one document went away after it was listed: treat it as deleted
@@ -88,6 +91,10 @@ class InvalidFilter(ConfigurationError):
     """A where condition that is no SQL, or names a column that the table does not have."""
 
 
+class SecretMissing(ConfigurationError):
+    """An environment variable that should hold a secret is not set, or holds none."""
+
+
 class ModelError(ConfigurationError):
     """The embedding model cannot be loaded, or is not the one that was asked for."""
 
@@ -104,6 +111,14 @@ class WorldError(RagAssetsError):
 
 class StoreUnavailable(WorldError):
     """The object store did not answer, or refused the credentials."""
+
+
+class InboxUnavailable(WorldError):
+    """The database of events did not answer."""
+
+
+class TargetUnavailable(WorldError):
+    """Whom to tell about a publication did not answer, or is too busy."""
 
 
 class SnapshotConflict(WorldError):

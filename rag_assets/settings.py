@@ -27,6 +27,11 @@ class Settings(BaseSettings):
         default=Path("corpora"),
         description="Folder with the corpus files <name>.yaml. RAG_CORPORA.",
     )
+    inbox: str = Field(
+        default="",
+        description="Database of events: postgresql://user:password@host/name, or sqlite:///path. Unset: "
+        "inbox.sqlite in the store's folder. RAG_INBOX.",
+    )
     by: str = Field(
         default_factory=lambda: _user(),
         description="Who publishes and rolls back, for the publication log; default: the user's name. RAG_BY.",

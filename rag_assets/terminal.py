@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,11 @@ from rag_assets.pipeline.progress import silent
 
 if TYPE_CHECKING:
     from rag_assets.evaluation.report import Report
+    from rag_assets.inbox import Entry
     from rag_assets.index.hit import Hit
+    from rag_assets.invalidation.notice import Span
+    from rag_assets.invalidation.status import TargetStatus
+    from rag_assets.invalidation.telling import Outcome
     from rag_assets.orchestration.run import RunOutcome
     from rag_assets.pipeline.plan import Plan
     from rag_assets.store.objects import ObjectStore
@@ -191,6 +196,36 @@ def show_findings(findings: Sequence[Finding]) -> None:
     out.print(table)
 
 
+def show_entries(entries: Sequence[Entry]) -> None:
+    """Changes in the inbox, one a line."""
+    if not entries:
+        say("no events")
+        return
+    table = Table("received", "corpus", "event", "kind", "document", "state", "runs", "reason", box=None)
+    for entry in entries:
+        table.add_row(
+            entry.received.isoformat(" ", "seconds")[:19],
+            entry.corpus,
+            escape(entry.event),
+            entry.kind,
+            escape(entry.document),
+            f"[red]{entry.state}[/]" if entry.state == "dead" else entry.state,
+            str(entry.attempts),
+            escape(entry.reason or ""),
+        )
+    out.print(table)
+
+
+def show_event(entries: Sequence[Entry]) -> None:
+    """All that is known of one event's changes."""
+    for entry in entries:
+        table = Table(box=None, show_header=False)
+        for name, value in asdict(entry).items():
+            if value is not None:
+                table.add_row(name, escape(str(value)))
+        out.print(table)
+
+
 def show_history(entries: Sequence[Mapping[str, Any]], retained: set[int]) -> None:
     """The publication log, newest last."""
     if not entries:
@@ -213,6 +248,51 @@ def show_history(entries: Sequence[Mapping[str, Any]], retained: set[int]) -> No
             style=None if kept else "dim",
         )
     out.print(table)
+
+
+def show_targets(corpus: str, targets: Sequence[TargetStatus]) -> None:
+    """What invalidation targets were told, and what was given up."""
+    table = Table("target", "type", "state", "told", "behind", "erasures", "next attempt", "error", box=None)
+    for target in targets:
+        table.add_row(
+            target.target,
+            target.type,
+            target.state,
+            f"{target.publication} of {target.head}",
+            str(target.behind),
+            str(target.erasures_behind),
+            (target.next_attempt or "-")[:19].replace("T", " "),
+            escape(target.error or "-"),
+        )
+    out.print(table)
+    for target in targets:
+        for letter in target.dead:
+            say(
+                f"given up    {target.target}: {_spanned(letter.span)} at {letter.time[:19]}: {letter.reason}"
+            )
+    if any(target.dead for target in targets):
+        say(f"Tell them again: rag-assets invalidation retry {corpus}")
+
+
+def _spanned(span: Span) -> str:
+    if span.everything:
+        return f"everything up to publication {span.publication}"
+    parts = []
+    if span.publication > span.after:
+        parts.append(f"publications {span.after + 1} to {span.publication}")
+    if span.erasure > span.erased_after:
+        parts.append(f"erasures {span.erased_after + 1} to {span.erasure}")
+    return " and ".join(parts)
+
+
+def show_outcomes(outcomes: Sequence[Outcome]) -> None:
+    """What became of each target of a delivery."""
+    for outcome in outcomes:
+        more = [f"publication {outcome.publication}"]
+        more += [f"{outcome.pages} notices"] if outcome.pages else []
+        more += [outcome.error] if outcome.error else []
+        more += [f"next attempt at {outcome.next_attempt[:19]}"] if outcome.next_attempt else []
+        say(f"{outcome.target}: {outcome.state} ({'; '.join(more)})")
 
 
 def _state_table(state: Mapping[str, Any]) -> Table:

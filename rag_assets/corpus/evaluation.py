@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from rag_assets.corpus.base import Group
+from rag_assets.corpus.base import Group, VariableName
 
 Mode = Literal["vector", "text", "hybrid"]
 AnswerMetric = Literal[
@@ -55,7 +55,7 @@ class Endpoint(Group):
         examples=["http://127.0.0.1:8000/v1"],
     )
     model: str = Field(min_length=1, description="Name under which the server knows the model.")
-    key_variable: str = Field(
+    key_variable: VariableName = Field(
         default="OPENAI_API_KEY",
         description="Environment variable that holds the key, if there is one.",
     )
@@ -68,17 +68,6 @@ class Endpoint(Group):
         default=4, ge=0, le=20, description="Further attempts when the server is busy or the line breaks."
     )
     concurrency: int = Field(default=16, ge=1, le=1024, description="Calls at the same time, at most.")
-
-    @field_validator("key_variable")
-    @classmethod
-    def _is_a_name(cls, value: str) -> str:
-        if not (value.isidentifier() and value.isascii()):
-            # Not shown: who mistakes the field writes the key here.
-            raise ValueError(
-                "found what cannot be the name of a variable; allowed: the name of an environment variable, letters, "
-                "digits and underscores. Never write the key itself into a file"
-            )
-        return value
 
 
 Generator = Annotated[Extractive | Endpoint, Field(discriminator="type")]

@@ -26,6 +26,8 @@ from rag_assets.corpus.evaluation import (
     Evaluation,
     Gate,
 )
+from rag_assets.corpus.events import Events, Freshness, Schedule
+from rag_assets.corpus.invalidation import Invalidation
 from rag_assets.corpus.quality import Quality
 
 NAME_PATTERN = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$"
@@ -94,7 +96,18 @@ class S3Source(_Selection):
     )
 
 
-Source = Annotated[FolderSource | S3Source, Field(discriminator="type")]
+class PushSource(Group):
+    """Documents that events bring along; they are kept in the store."""
+
+    type: Literal["push"] = Field(description="Documents that webhooks deliver.")
+    prefix: str = Field(
+        default="",
+        description="Document ids that belong here start with it; must differ between the sources of a corpus.",
+        examples=["cms/"],
+    )
+
+
+Source = Annotated[FolderSource | S3Source | PushSource, Field(discriminator="type")]
 
 
 class Parsing(Group):
@@ -259,6 +272,20 @@ class Corpus(Group):
     evaluation: Evaluation = Field(default=Evaluation(), description="How a candidate is measured.")
     gate: Gate = Field(default=Gate(), description="What a candidate must fulfil to be published.")
     publication: Publication = Field(default=Publication(), description="What is kept.")
+    events: Events | None = Field(
+        default=None,
+        description="Reindex what changed, as it changes. Unset: runs start by hand or on schedule.",
+    )
+    schedule: Schedule | None = Field(default=None, description="Runs at fixed times. Unset: none.")
+    automation: bool = Field(
+        default=False, description="Let Dagster run what a changed corpus file or package makes stale."
+    )
+    freshness: Freshness | None = Field(
+        default=None, description="How old a publication may be. Unset: any age."
+    )
+    invalidation: Invalidation | None = Field(
+        default=None, description="Tell caches what to forget after each publication. Unset: nobody is told."
+    )
 
     _folder: Path = PrivateAttr(default=Path())
 

@@ -1,19 +1,29 @@
 """The assets of one corpus: documents → chunks → embeddings → index (→ answers → judgements) → evaluation →
-publication.
+publication (→ invalidation).
 
 Annotations here are read by Dagster when an asset is defined, so they must not be postponed.
 """
 
 import dagster as dg
+from pydantic import Field
 
 from rag_assets.corpus import Corpus
 from rag_assets.errors import QuarantineExceeded
 from rag_assets.orchestration import metadata
 from rag_assets.orchestration.answer_assets import answer_assets
-from rag_assets.orchestration.declare import check_result, check_spec, corpus_asset, data_version
+from rag_assets.orchestration.declare import (
+    check_result,
+    check_spec,
+    corpus_asset,
+    data_version,
+    freshness_policy,
+)
+from rag_assets.orchestration.events import event_results, event_specs
 from rag_assets.orchestration.failures import reported
+from rag_assets.orchestration.invalidation import invalidation_assets
 from rag_assets.orchestration.quality import quality_results, quality_specs
 from rag_assets.orchestration.resources import ProgressFor, StoreResource
+from rag_assets.orchestration.tags import BY_TAG
 from rag_assets.parsing.parse import PARSERS, parser_fingerprint
 from rag_assets.parsing.stage import check_quarantine
 from rag_assets.publication.publish import explain_refusal
@@ -23,7 +33,14 @@ from rag_assets.store.digest import fingerprint
 STAGES = ("documents", "chunks", "embeddings", "index", "evaluation", "publication")
 ANSWER_STAGES = ("answers", "judgements")
 """Between index and evaluation, where the corpus file asks for answers."""
-BY_TAG = "rag_assets/by"
+
+
+class DocumentsConfig(dg.Config):
+    """Launch configuration of the documents asset."""
+
+    only_events: bool = Field(
+        default=False, description="Look only at the documents that waiting events name; list nothing."
+    )
 
 
 class PublicationConfig(dg.Config):
@@ -43,27 +60,35 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
         code_version=fingerprint({name: parser_fingerprint(name) for name in PARSERS})[:12],
         check_specs=[
             check_spec("quarantine", "documents", corpus, "Share of documents that could not be parsed."),
+            *event_specs(corpus),
             *quality_specs(corpus, "documents"),
         ],
         pool=writer,
         description=f"{corpus.description or corpus.name}: what the sources hold now, parsed to Markdown.",
     )
     def documents(
-        context: dg.AssetExecutionContext, store: StoreResource, progress: dg.ResourceParam[ProgressFor]
+        context: dg.AssetExecutionContext,
+        config: DocumentsConfig,
+        store: StoreResource,
+        progress: dg.ResourceParam[ProgressFor],
     ) -> dg.MaterializeResult:
         with reported():
             pipeline = store.pipeline(context, corpus, progress)
-            snapshot, counts = pipeline.documents()
+            snapshot, counts, events = pipeline.documents(only_events=config.only_events)
             try:
                 check_quarantine(pipeline.snapshots, snapshot, corpus.parsing)
                 problem = None
             except QuarantineExceeded as error:
                 problem = str(error)
             return dg.MaterializeResult(
-                metadata=metadata.documents(pipeline, snapshot, counts),
+                metadata={
+                    **metadata.documents(pipeline, snapshot, counts),
+                    **metadata.events(corpus, events),
+                },
                 data_version=dg.DataVersion(snapshot.digest),
                 check_results=[
                     check_result("quarantine", problem, metadata.quarantined(pipeline, snapshot)),
+                    *event_results(corpus, events),
                     *quality_results(pipeline, "documents"),
                 ],
             )
@@ -182,6 +207,7 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
         code_version="1",
         deps=[evaluation],
         pool=writer,
+        freshness_policy=freshness_policy(corpus),
         description="What readers see: the newest version that passed its gate. Publishing is one atomic act.",
     )
     def publication(
@@ -199,4 +225,5 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
             data_version=data_version(str(published.number)),
         )
 
-    return [documents, chunks, embeddings, index, *answered, evaluation, publication]
+    told = invalidation_assets(corpus, publication)
+    return [documents, chunks, embeddings, index, *answered, evaluation, publication, *told]

@@ -7,16 +7,29 @@ from collections.abc import Mapping
 import dagster as dg
 
 from rag_assets.corpus import Corpus
+from rag_assets.orchestration.alerts import alert_sensor
 from rag_assets.orchestration.assets import corpus_assets
-from rag_assets.orchestration.jobs import corpus_job
+from rag_assets.orchestration.automation import automation_sensor
+from rag_assets.orchestration.inbox import event_sensors
+from rag_assets.orchestration.invalidation import publication_sensor
+from rag_assets.orchestration.jobs import corpus_jobs
 from rag_assets.orchestration.resources import StoreResource, log_progress
+from rag_assets.orchestration.schedules import corpus_schedules
 
 
 def build_definitions(corpora: Mapping[str, Corpus]) -> dg.Definitions:
-    """Assets, checks, jobs and resources of all corpora."""
+    """Assets, checks, jobs, schedules, sensors and resources of all corpora."""
+    every = corpora.values()
     return dg.Definitions(
-        assets=[asset for corpus in corpora.values() for asset in corpus_assets(corpus)],
-        jobs=[corpus_job(corpus) for corpus in corpora.values()],
+        assets=[asset for corpus in every for asset in corpus_assets(corpus)],
+        jobs=[job for corpus in every for job in corpus_jobs(corpus)],
+        schedules=[schedule for corpus in every for schedule in corpus_schedules(corpus)],
+        sensors=[
+            *(sensor for corpus in every for sensor in event_sensors(corpus)),
+            *(sensor for corpus in every for sensor in publication_sensor(corpus)),
+            *(sensor for corpus in every for sensor in automation_sensor(corpus)),
+            *alert_sensor(),
+        ],
         resources={"store": StoreResource(), "progress": log_progress},
         executor=dg.in_process_executor,
     )

@@ -1,11 +1,13 @@
 """What the declarations of all assets of a corpus share."""
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 
 from rag_assets.corpus import Corpus
+from rag_assets.orchestration.automation import AUTOMATION
 from rag_assets.orchestration.failures import RETRY
 from rag_assets.store.digest import fingerprint
 
@@ -17,6 +19,7 @@ def corpus_asset(corpus: Corpus, **settings: Any) -> Callable[[Callable[..., Any
         group_name=corpus.name,
         owners=list(corpus.owners) or None,
         retry_policy=RETRY,
+        automation_condition=AUTOMATION if corpus.automation else None,
         **settings,
     )
     return decorator
@@ -43,3 +46,12 @@ def check_result(name: str, problem: str | None, facts: Mapping[str, Any]) -> dg
 def data_version(*parts: str) -> dg.DataVersion:
     """The data version that stands for some keys."""
     return dg.DataVersion(fingerprint({"parts": parts}))
+
+
+def freshness_policy(corpus: Corpus) -> dg.FreshnessPolicy | None:
+    """How old the publication may be; None where the corpus file does not say."""
+    freshness = corpus.freshness
+    if freshness is None:
+        return None
+    warn = None if freshness.warn_hours is None else timedelta(hours=freshness.warn_hours)
+    return dg.FreshnessPolicy.time_window(timedelta(hours=freshness.fail_hours), warn)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -12,10 +13,13 @@ import polars as pl
 
 from rag_assets.answers.asking import AskCounts
 from rag_assets.chunking.stage import ChunkCounts
+from rag_assets.corpus import Corpus
 from rag_assets.embedding.stage import EmbeddingCounts
 from rag_assets.evaluation.report import Report
 from rag_assets.index.candidate import Candidate
+from rag_assets.invalidation.deliver import Outcome
 from rag_assets.parsing.stage import DocumentCounts
+from rag_assets.pipeline.events import EventCounts
 from rag_assets.publication.log import Publication
 from rag_assets.store.snapshots import OK, Snapshot
 
@@ -41,6 +45,13 @@ def documents(pipeline: Pipeline, snapshot: Snapshot, counts: DocumentCounts) ->
         "bytes_read": counts.bytes_read,
         "preview": _table(preview),
     }
+
+
+def events(corpus: Corpus, counts: EventCounts) -> Facts:
+    """What became of the events that waited; nothing where the corpus file asks for none."""
+    if corpus.events is None:
+        return {}
+    return {f"events_{name}": number for name, number in asdict(counts).items()}
 
 
 def quarantined(pipeline: Pipeline, snapshot: Snapshot) -> Facts:
@@ -173,6 +184,15 @@ def publication(found: Publication, new: bool) -> Facts:
         **{f"documents_{change}": number for change, number in found.changes.items()},
         **dict(found.metrics),
     }
+
+
+def delivered(outcomes: Sequence[Outcome]) -> Facts:
+    """What became of each target."""
+    rows = [
+        {"target": one.target, "state": one.state, "notices": one.pages, "error": one.error or ""}
+        for one in outcomes
+    ]
+    return {"targets": _table(rows), "notices": sum(one.pages for one in outcomes)}
 
 
 def _chunk_preview(pipeline: Pipeline, snapshot: Snapshot) -> Facts:

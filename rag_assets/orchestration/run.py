@@ -16,8 +16,9 @@ from dagster_shared.error import SerializableErrorInfo
 
 from rag_assets.corpus import Corpus
 from rag_assets.errors import ConfigurationError, GateRefused
-from rag_assets.orchestration.assets import BY_TAG, corpus_assets
+from rag_assets.orchestration.assets import corpus_assets
 from rag_assets.orchestration.resources import StoreResource
+from rag_assets.orchestration.tags import BY_TAG
 from rag_assets.pipeline.progress import Progress
 from rag_assets.pipeline.runs import RunRecords, summary
 from rag_assets.publication.log import PublicationLog
@@ -53,13 +54,17 @@ def run_corpus(
         progress: told how far each stage has come.
         publish: False ends with the evaluation.
     """
-    assets = corpus_assets(corpus)
     ops = {f"{corpus.name}__publication": {"config": {"reason": reason}}} if publish else {}
     with _instance() as instance:
         result = dg.materialize(
-            assets if publish else assets[:-1],
+            corpus_assets(corpus),
             instance=instance,
-            resources={"store": StoreResource(url=store), "progress": lambda context: progress},
+            selection=None if publish else dg.AssetSelection.assets([corpus.name, "evaluation"]).upstream(),
+            # Who only evaluates leaves events to those who publish them.
+            resources={
+                "store": StoreResource(url=store, take_events=publish),
+                "progress": lambda context: progress,
+            },
             run_config={
                 "ops": ops,
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},

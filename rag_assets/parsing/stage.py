@@ -10,7 +10,7 @@ Run alone: ``update_documents(objects, corpus, sources, pool)``.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -26,6 +26,7 @@ from rag_assets.sources.diff import compare
 from rag_assets.sources.source import Source, SourceObject
 from rag_assets.store.content import ContentStore
 from rag_assets.store.digest import digest, fingerprint
+from rag_assets.store.erasures import ErasureLog
 from rag_assets.store.objects import ObjectStore
 from rag_assets.store.snapshots import OK, QUARANTINED, Snapshot, SnapshotStore
 from rag_assets.store.snapshots import SCHEMA as SNAPSHOT_SCHEMA
@@ -102,16 +103,21 @@ def check_quarantine(snapshots: SnapshotStore, snapshot: Snapshot, parsing: mode
 def update_documents(
     objects: ObjectStore,
     corpus: models.Corpus,
-    sources: Iterable[tuple[str, Source]],
+    sources: Sequence[tuple[str, Source]],
     *,
+    only: Collection[str] | None = None,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Snapshot, DocumentCounts]:
     """List the sources, read and parse what may have changed, and commit the next snapshot.
+
+    Erased documents count as absent, whatever the sources hold.
 
     Args:
         objects: the store.
         corpus: the corpus file.
         sources: (prefix, source) of each source.
+        only: ids of the documents that may have changed; nothing else is listed, read or compared.
+            None lists everything. A corpus without a snapshot is listed whatever is named.
         advance: told how many of how many changed documents have been dealt with.
 
     Returns:
@@ -120,13 +126,23 @@ def update_documents(
     snapshots = SnapshotStore(objects, corpus.name)
     previous = snapshots.latest()
     limits = fingerprint(corpus.parsing.model_dump(include={"timeout_seconds", "memory_mb", "max_bytes"}))
-    known = snapshots.rows(previous)
+    erased = ErasureLog(objects, corpus.name).erased()
+    if only is None or previous.number == 0:
+        known = snapshots.rows(previous)
+        facts = {"limits": limits}
+        listed = [(prefix, source, item) for prefix, source in sources for item in source.list()]
+    else:
+        known = snapshots.rows_of(previous, only)
+        facts = dict(
+            previous.facts
+        )  # the limits count as applied when everything has been looked at under them
+        listed = _find(sources, only)
     if previous.facts.get("limits") != limits:
         # Other limits: what was rejected because of the old ones is tried again.
         retry = known["reason"].is_in(list(LIMIT_REASONS)) & (known["status"] == QUARANTINED)
         known = known.with_columns(version=pl.when(retry).then(None).otherwise("version"))
     known = _parser_current(known)
-    listed = [(prefix, source, item) for prefix, source in sources for item in source.list()]
+    listed = [entry for entry in listed if entry[2].document_id not in erased]
     listing = pl.DataFrame(
         [(item.document_id, item.version) for _, _, item in listed],
         schema={"document_id": pl.String, "version": pl.String},
@@ -150,7 +166,22 @@ def update_documents(
     removed = pl.concat([comparison.vanished, pl.Series(vanished, dtype=pl.String)])
     removed = removed.filter(removed.is_in(known_ids.implode()))
     _count_changes(counts, known, upserts, removed)
-    return snapshots.commit(previous, upserts, removed, {"limits": limits}), counts
+    return snapshots.commit(previous, upserts, removed, facts), counts
+
+
+def _find(
+    sources: Sequence[tuple[str, Source]], ids: Collection[str]
+) -> list[tuple[str, Source, SourceObject]]:
+    """What a listing of all sources would hold of some documents."""
+
+    def find(entry: tuple[str, Source, str]) -> tuple[str, Source, SourceObject] | None:
+        prefix, source, document = entry
+        item = source.find(document)
+        return None if item is None else (prefix, source, item)
+
+    places = [(prefix, source, document) for document in sorted(set(ids)) for prefix, source in sources]
+    with ThreadPoolExecutor(READERS) as pool:
+        return [found for found in pool.map(find, places) if found is not None]
 
 
 def _document_id(entry: tuple[str, Source, SourceObject]) -> str:

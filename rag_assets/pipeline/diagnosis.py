@@ -81,11 +81,13 @@ def _traces(
     wanted = sorted({name for row in failing for name in _documents(row)})
     if not wanted:
         return {}
-    rows = pipeline.snapshots.rows(pipeline.snapshots.read(candidate.snapshot)).filter(
-        pl.col("document_id").is_in(wanted)
-    )
+    rows = pipeline.snapshots.rows_of(pipeline.snapshots.read(candidate.snapshot), wanted)
     sources = dict(
-        zip((source.prefix for source in pipeline.corpus.sources), open_sources(pipeline.corpus), strict=True)
+        zip(
+            (source.prefix for source in pipeline.corpus.sources),
+            open_sources(pipeline.corpus, pipeline.objects),
+            strict=True,
+        )
     )
     found = {}
     for row in rows.iter_rows(named=True):

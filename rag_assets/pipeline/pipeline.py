@@ -7,10 +7,10 @@ process or in many, one by one or all together, and after a crash wherever it ha
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
@@ -36,6 +36,7 @@ from rag_assets.parsing.stage import DocumentCounts, check_quarantine, update_do
 from rag_assets.pipeline.answers import AnsweredVersion, Version
 from rag_assets.pipeline.candidate import build_candidate
 from rag_assets.pipeline.evaluation import evaluate_candidate
+from rag_assets.pipeline.events import EventCounts, acknowledge, apply_events
 from rag_assets.pipeline.progress import Progress, silent
 from rag_assets.pipeline.quality import check_quality, require_quality
 from rag_assets.pipeline.runs import RunRecords
@@ -51,6 +52,9 @@ from rag_assets.store.objects import ObjectStore
 from rag_assets.store.preflight import check_store
 from rag_assets.store.snapshots import Snapshot, SnapshotStore
 
+if TYPE_CHECKING:
+    from rag_assets.inbox import Inbox
+
 BuildState = Literal["built", "reused", "unchanged", "held"]
 
 
@@ -62,10 +66,17 @@ class Pipeline:
         corpus: the corpus file.
         run_id: under which the facts of the stages are recorded.
         progress: told how far a stage has come.
+        inbox: where events wait; None leaves them there.
     """
 
     def __init__(
-        self, objects: ObjectStore, corpus: Corpus, *, run_id: str, progress: Progress = silent
+        self,
+        objects: ObjectStore,
+        corpus: Corpus,
+        *,
+        run_id: str,
+        progress: Progress = silent,
+        inbox: Inbox | None = None,
     ) -> None:
         self.objects = objects
         self.corpus = corpus
@@ -74,6 +85,7 @@ class Pipeline:
         self.runs = RunRecords(objects, corpus.name)
         self.run_id = run_id
         self._progress = progress
+        self._inbox = inbox
 
     @cached_property
     def embedder(self) -> Embedder:
@@ -132,19 +144,37 @@ class Pipeline:
             self.corpus.index,
         )
 
-    def documents(self) -> tuple[Snapshot, DocumentCounts]:
-        """Bring the snapshot up to the sources: list, read what may have changed, parse what is new."""
+    def documents(self, *, only_events: bool = False) -> tuple[Snapshot, DocumentCounts, EventCounts]:
+        """Apply the events that wait, and bring the snapshot up to the sources.
+
+        Args:
+            only_events: look only at the documents that events name, and list nothing.
+
+        Raises:
+            ConfigurationError: ``only_events`` without an inbox.
+        """
         started = time.perf_counter()
         check_store(self.objects)
+        if self._inbox is not None:
+            snapshot, counts, events = apply_events(self, self._inbox, everything=not only_events)
+        elif only_events:
+            raise ConfigurationError(f"{self.corpus.name}: set events, or run without only_events")
+        else:
+            snapshot, counts = self.update_snapshot(None)
+            events = EventCounts()
+        self._record("documents", {**asdict(counts), "events": asdict(events)}, started)
+        return snapshot, counts, events
+
+    def update_snapshot(self, only: Collection[str] | None) -> tuple[Snapshot, DocumentCounts]:
+        """List the sources, or look at some documents only; read what may have changed and parse what is new."""
         prefixes = [source.prefix for source in self.corpus.sources]
-        snapshot, counts = update_documents(
+        return update_documents(
             self.objects,
             self.corpus,
-            list(zip(prefixes, open_sources(self.corpus), strict=True)),
+            list(zip(prefixes, open_sources(self.corpus, self.objects), strict=True)),
+            only=only,
             advance=lambda done, total: self._progress("documents", done, total),
         )
-        self._record("documents", asdict(counts), started)
-        return snapshot, counts
 
     def chunks(self, *, everything: bool = False) -> ChunkCounts:
         """Chunk the texts that no store holds yet; ``everything`` looks at unchanged documents, too."""
@@ -295,6 +325,8 @@ class Pipeline:
             evaluate_candidate(self, candidate, self._progress)
             publication, new = publish(self.objects, self.corpus, candidate, reason=reason, by=by), True
             retain(self.objects, self.corpus)
+        if self._inbox is not None:
+            acknowledge(self._inbox, self.objects, self.corpus.name)
         facts = {"published": new, "publication": publication.number, "version": publication.version}
         self._record("publication", facts, started)
         return publication, new

@@ -56,7 +56,7 @@ def plan(objects: ObjectStore, corpus: Corpus, progress: Progress = silent) -> P
     with tempfile.TemporaryDirectory(prefix="rag-assets-plan-") as folder:
         overlay = OverlayStore.over(objects, ObjectStore.open(Path(folder)))
         pipeline = Pipeline(overlay, corpus, run_id="plan", progress=progress)
-        snapshot, documents = pipeline.documents()
+        snapshot, documents, _ = pipeline.documents()
         chunks = pipeline.chunks()
         texts = texts_to_embed(pipeline)
         missing = pipeline.embedding_store.missing(texts["key"])

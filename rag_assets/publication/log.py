@@ -103,6 +103,11 @@ class PublicationLog:
             raise NotPublished(f"{self._corpus}: publication {number} is not retained; retained: {kept}")
         return self._read(number, versions[number])
 
+    def retained(self) -> list[Publication]:
+        """All retained publications, oldest first."""
+        versions = self.versions()
+        return [self._read(number, versions[number]) for number in sorted(versions)]
+
     def before(self, version: int) -> Publication | None:
         """The newest retained publication of another Lance version: what a version is compared with."""
         others = [number for number, found in self.versions().items() if found != version]

@@ -9,12 +9,14 @@ from __future__ import annotations
 from rag_assets.sources.diff import Comparison, compare
 from rag_assets.sources.folder import FolderSource
 from rag_assets.sources.open import open_sources
+from rag_assets.sources.push import PushSource
 from rag_assets.sources.s3 import S3Source
 from rag_assets.sources.source import Source, SourceObject
 
 __all__ = [
     "Comparison",
     "FolderSource",
+    "PushSource",
     "S3Source",
     "Source",
     "SourceObject",

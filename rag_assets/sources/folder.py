@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator, MutableSequence, Sequence
@@ -18,10 +19,12 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from rag_assets.errors import SourceMissing, SourceObjectUnreadable, SourceObjectVanished, SourceUnavailable
 from rag_assets.sources.globs import Globs
-from rag_assets.sources.source import SourceObject, dated_version, uri_of
+from rag_assets.sources.source import SourceObject, below, dated_version, uri_of
 
 _log = logging.getLogger(__name__)
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+_NO_SUCH = (*_GONE, errno.ENAMETOOLONG)
+_ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
 
 
 class FolderSource:
@@ -65,6 +68,23 @@ class FolderSource:
         if outside:
             message = "%d links in %s lead out of it and are not followed: %s"
             _log.warning(message, len(outside), self._root, ", ".join(outside[:5]))
+
+    def find(self, document_id: str) -> SourceObject | None:
+        """One file by document id. Raises SourceUnavailable, SourceMissing."""
+        listed_ns = time.time_ns()
+        path = below(self._prefix, document_id)
+        if path is None or "\0" in path:
+            return None
+        try:
+            for name in _names(path):
+                status = self._status(name)
+                if status is not None:
+                    return self._object(name, status, listed_ns)
+        except OSError as error:
+            raise SourceUnavailable(f"could not look at {path} in {self._root}: {error.strerror}") from error
+        if not Path(self._root).is_dir():
+            raise SourceMissing(f"could not look into the folder {self._root}: there is no such folder")
+        return None
 
     def read(self, item: SourceObject | str) -> bytes:
         """The file's bytes. Raises SourceObjectVanished, SourceObjectUnreadable, SourceUnavailable."""
@@ -119,6 +139,33 @@ class FolderSource:
                     if error.errno not in _GONE:  # else a dangling link, or removed during the walk
                         raise
 
+    def _status(self, path: str) -> os.stat_result | None:
+        """Status of one file under the rules of ``_walk``; None if that would not come to it."""
+        parts = path.split("/")
+        above: set[tuple[int, int]] = set()
+        for depth in range(len(parts)):
+            folder = "/".join(parts[:depth])
+            if folder and not self._globs.enters(folder):
+                return None
+            try:
+                status = Path(self._root, folder).stat()
+            except OSError as error:
+                if error.errno in _NO_SUCH:
+                    return None
+                raise
+            if (status.st_dev, status.st_ino) in above:
+                return None
+            above.add((status.st_dev, status.st_ino))
+        if not self._globs.takes(path) or not self._contains(os.path.realpath(f"{self._root}/{path}")):
+            return None
+        try:
+            status = Path(self._root, path).stat()
+        except OSError as error:
+            if error.errno in _NO_SUCH:
+                return None
+            raise
+        return status if stat.S_ISREG(status.st_mode) else None
+
     def _contains(self, real: str) -> bool:
         return real == self._root or real.startswith(self._root.rstrip("/") + "/")
 
@@ -133,3 +180,14 @@ class FolderSource:
             size=status.st_size,
             modified=datetime.fromtimestamp(status.st_mtime, UTC),
         )
+
+
+def _names(path: str) -> Iterator[str]:
+    """File names that may have made this part of a document id: bytes that are no UTF-8 stand there escaped."""
+    yield path
+    if _ESCAPED.search(path):
+        pieces = _ESCAPED.split(path)
+        raw = b"".join(
+            bytes.fromhex(piece) if number % 2 else piece.encode() for number, piece in enumerate(pieces)
+        )
+        yield os.fsdecode(raw)

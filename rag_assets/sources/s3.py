@@ -16,7 +16,7 @@ from rag_assets.errors import (
     StoreUnavailable,
 )
 from rag_assets.sources.globs import Globs
-from rag_assets.sources.source import SourceObject, dated_version, uri_of
+from rag_assets.sources.source import SourceObject, below, dated_version, uri_of
 from rag_assets.store.objects import ObjectInfo, ObjectNotFound, ObjectStore
 
 
@@ -44,12 +44,22 @@ class S3Source:
         listed_ns = time.time_ns()
         try:
             for info in self._objects.list(""):
-                folders = info.path.split("/")[:-1]
-                above = ("/".join(folders[: depth + 1]) for depth in range(len(folders)))
-                if self._globs.takes(info.path) and all(self._globs.enters(folder) for folder in above):
+                if self._takes(info.path):
                     yield self._object(info, listed_ns)
         except StoreUnavailable as error:
             raise SourceUnavailable(str(error)) from error
+
+    def find(self, document_id: str) -> SourceObject | None:
+        """One object by document id. Raises SourceUnavailable."""
+        listed_ns = time.time_ns()
+        path = below(self._prefix, document_id)
+        if path is None or not self._takes(path):
+            return None
+        try:
+            info = self._objects.info(path)
+        except StoreUnavailable as error:
+            raise SourceUnavailable(str(error)) from error
+        return None if info is None else self._object(info, listed_ns)
 
     def read(self, item: SourceObject | str) -> bytes:
         """The object's bytes. Raises SourceObjectVanished, SourceUnavailable."""
@@ -63,6 +73,11 @@ class S3Source:
             raise SourceObjectVanished(f"{uri}: is no longer there") from error
         except StoreUnavailable as error:
             raise SourceUnavailable(str(error)) from error
+
+    def _takes(self, path: str) -> bool:
+        folders = path.split("/")[:-1]
+        above = ("/".join(folders[: depth + 1]) for depth in range(len(folders)))
+        return self._globs.takes(path) and all(self._globs.enters(folder) for folder in above)
 
     def _object(self, info: ObjectInfo, listed_ns: int) -> SourceObject:
         modified_ns = int(info.modified.timestamp() * 1_000_000_000)

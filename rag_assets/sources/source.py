@@ -47,6 +47,14 @@ class Source(Protocol):
         """
         ...
 
+    def find(self, document_id: str) -> SourceObject | None:
+        """One object by document id, exactly as ``list`` would give it; None if ``list`` would not.
+
+        Raises:
+            SourceUnavailable: the source did not answer.
+        """
+        ...
+
     def read(self, item: SourceObject | str) -> bytes:
         """The bytes of a listed object, or of its uri.
 
@@ -76,6 +84,14 @@ def dated_version(stamp: str, size: int, modified_ns: int, listed_ns: int) -> st
     if modified_ns > listed_ns - RACY_NANOSECONDS:
         return f"{stamp}-{size}-listed-{listed_ns}"
     return f"{stamp}-{size}"
+
+
+def below(prefix: str, document_id: str) -> str | None:
+    """The part of a document id after a source's prefix; None where it names no place below the source."""
+    path = document_id.removeprefix(prefix)
+    if not document_id.startswith(prefix) or any(part in ("", ".", "..") for part in path.split("/")):
+        return None
+    return path
 
 
 def uri_of(item: SourceObject | str) -> str:

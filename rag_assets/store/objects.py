@@ -159,6 +159,17 @@ class ObjectStore:
         except ObjectNotFound:
             return None
 
+    def info(self, path: str) -> ObjectInfo | None:
+        """What a listing would say about one object, or None when there is none."""
+        try:
+            with self._translated("look at", path):
+                meta = obstore.head(self.backend, path)
+        except ObjectNotFound:
+            return None
+        except ValueError:  # how obstore refuses a path that no object can have
+            return None
+        return ObjectInfo(meta["path"], meta["size"], meta["e_tag"], meta["last_modified"])
+
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """All objects below a prefix (a folder, without trailing slash), in no order.
 

@@ -39,6 +39,10 @@ class OverlayStore(ObjectStore):
         found = self.scratch.find(path)
         return ObjectStore.get(self, path) if found is None else found
 
+    def info(self, path: str) -> ObjectInfo | None:
+        """The object, the scratch folder's first."""
+        return self.scratch.info(path) or ObjectStore.info(self, path)
+
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Objects of both."""
         written = {info.path: info for info in self.scratch.list(prefix)}

@@ -12,7 +12,7 @@ read. It is the data version that Dagster shows.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,6 +95,17 @@ class SnapshotStore:
     def rows(self, snapshot: Snapshot, columns: tuple[str, ...] | None = None) -> pl.DataFrame:
         """One row per document in the order of ids; ``columns`` of ``SCHEMA``, ``document_id`` among them."""
         return self._read_buckets(snapshot.buckets, columns or tuple(SCHEMA.names()))
+
+    def rows_of(
+        self, snapshot: Snapshot, ids: Iterable[str], columns: tuple[str, ...] | None = None
+    ) -> pl.DataFrame:
+        """Rows of some documents, those that are there; reads only the buckets that may hold them."""
+        wanted = pl.Series("document_id", sorted(set(ids)), dtype=pl.String)
+        count = max(len(snapshot.buckets), 1)
+        slots = set((_slots(wanted) % count).to_list())
+        names = tuple(name for slot, name in enumerate(snapshot.buckets) if slot in slots)
+        rows = self._read_buckets(names, columns or tuple(SCHEMA.names()))
+        return rows.filter(pl.col("document_id").is_in(wanted.implode()))
 
     def readable(self, snapshot: Snapshot) -> pl.DataFrame:
         """Documents with status ok and the columns (``READABLE``) from which their chunks are found."""

@@ -86,8 +86,8 @@ def test_every_group_can_be_set(tmp_path: Path) -> None:
         ("description: x\n", ":1: sources: missing; this field is required"),
         ("sources: []\n", ":1: sources: found []; allowed: at least 1 item"),
         ("sources: docs\n", ":1: sources: found 'docs'; allowed: a list"),
-        ("sources:\n  - path: docs\n", ":2: sources.0.type: missing; allowed: folder, s3"),
-        ("sources:\n  - type: git\n", ":2: sources.0.type: found 'git'; allowed: folder, s3"),
+        ("sources:\n  - path: docs\n", ":2: sources.0.type: missing; allowed: folder, s3, push"),
+        ("sources:\n  - type: git\n", ":2: sources.0.type: found 'git'; allowed: folder, s3, push"),
         (
             f"{ANSWERS}    judge: {{type: gpt}}\n",
             ":7: evaluation.answers.judge.type: found 'gpt'; allowed: local, openai",

@@ -221,7 +221,7 @@ def test_only_what_may_heal_is_retried(
     workspace = fresh(tmp_path, str(tmp_path / "store"))
     calls = []
 
-    def fail(self: Pipeline) -> None:
+    def fail(self: Pipeline, **_: bool) -> None:
         calls.append(1)
         raise error
 
@@ -238,7 +238,7 @@ def test_what_heals_is_done_by_the_retry(tmp_path: Path, monkeypatch: pytest.Mon
     workspace = fresh(tmp_path, str(tmp_path / "store"))
     original, calls = Pipeline.documents, []
 
-    def fail_once(self: Pipeline) -> Any:
+    def fail_once(self: Pipeline, **_: bool) -> Any:
         calls.append(1)
         if len(calls) == 1:
             raise StoreUnavailable("no answer")

@@ -44,7 +44,7 @@ def test_an_edited_paragraph_embeds_one_text(workspace: Workspace) -> None:
 def test_a_rename_embeds_nothing(workspace: Workspace) -> None:
     (workspace.documents / "d03.md").rename(workspace.documents / "renamed.md")
     pipeline, _ = workspace.pipeline()
-    _, counts = pipeline.documents()
+    _, counts, _ = pipeline.documents()
     assert (counts.moved, counts.new, counts.deleted, counts.parsed) == (1, 0, 0, 0)
     assert workspace.run() == []
     ids = set(workspace.rows()["document_id"])

@@ -1,4 +1,4 @@
-"""Contract of Source: one behaviour suite, on a folder and on an S3 prefix."""
+"""Contract of Source: one behaviour suite, on a folder, on an S3 prefix and on pushed documents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rag_assets.errors import SourceObjectUnreadable, SourceObjectVanished, SourceUnavailable
-from rag_assets.sources import FolderSource, S3Source, Source
+from rag_assets.sources import FolderSource, PushSource, S3Source, Source
 from rag_assets.store.objects import ObjectStore
 
 LONG_AGO = 1_700_000_000
@@ -30,24 +30,53 @@ class Place:
         return {item.document_id: item.version for item in self.open().list()}
 
 
-@pytest.fixture(params=["folder", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    if request.param == "folder":
+def folder_place(root: Path) -> Place:
+    def write(path: str, data: bytes) -> None:
+        target = root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        time.sleep(0.01)  # longer than the tick of the change time
+        target.write_bytes(data)
+        os.utime(target, (LONG_AGO, LONG_AGO))
 
-        def write(path: str, data: bytes) -> None:
-            target = tmp_path / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            time.sleep(0.01)  # longer than the tick of the change time
-            target.write_bytes(data)
-            os.utime(target, (LONG_AGO, LONG_AGO))
+    return Place(write, lambda path: (root / path).unlink(), lambda **options: FolderSource(root, **options))
 
-        def remove(path: str) -> None:
-            (tmp_path / path).unlink()
 
-        return Place(write, remove, lambda **options: FolderSource(tmp_path, **options))
-    url = request.getfixturevalue("s3_store_url")
+def s3_place(url: str) -> Place:
     objects = ObjectStore.open(url)
     return Place(objects.put, lambda path: objects.delete([path]), lambda **options: S3Source(url, **options))
+
+
+def pushed_place(url: str | Path) -> Place:
+    """Documents are pushed under the prefix of the source that is opened last."""
+    objects = ObjectStore.open(url)
+
+    def open(prefix: str = "") -> PushSource:
+        if prefix:  # what was pushed for one prefix belongs to that alone
+            for item in open().list():
+                source = PushSource(objects, "corpus", prefix)
+                source.put(f"{prefix}{item.document_id}", open().read(item), ".md")
+        return PushSource(objects, "corpus", prefix)
+
+    return Place(lambda path, data: open().put(path, data, ".md"), lambda path: open().delete(path), open)
+
+
+@pytest.fixture(params=["folder", "s3", "pushed", "pushed to s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    match request.param:
+        case "folder":
+            return folder_place(tmp_path)
+        case "s3":
+            return s3_place(request.getfixturevalue("s3_store_url"))
+        case "pushed":
+            return pushed_place(tmp_path)
+    return pushed_place(request.getfixturevalue("s3_store_url"))
+
+
+@pytest.fixture(params=["folder", "s3"])
+def globbing(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "folder":
+        return folder_place(tmp_path)
+    return s3_place(request.getfixturevalue("s3_store_url"))
 
 
 def test_every_listed_object_can_be_read_by_itself_and_by_its_uri(place: Place) -> None:
@@ -117,18 +146,22 @@ def test_an_object_that_goes_away_after_the_listing_has_vanished(place: Place) -
     ],
 )
 def test_globs_follow_gitignore_syntax(
-    place: Place, include: list[str], exclude: list[str], taken: set[str]
+    globbing: Place, include: list[str], exclude: list[str], taken: set[str]
 ) -> None:
-    for path in ("a.md", "b.txt", "docs/c.md", "docs/draft/d.md", "docs/draft/e.txt", ".hidden.md"):
-        place.write(path, path.encode())
-    source = place.open(include=include, exclude=exclude)
+    paths = ("a.md", "b.txt", "docs/c.md", "docs/draft/d.md", "docs/draft/e.txt", ".hidden.md")
+    for path in paths:
+        globbing.write(path, path.encode())
+    source = globbing.open(include=include, exclude=exclude)
     assert {item.document_id for item in source.list()} == taken
+    assert {path for path in paths if source.find(path)} == taken
 
 
-def test_version_control_folders_are_never_taken(place: Place) -> None:
-    for path in (".git/config", "a/.svn/entries", "a/.hg/x/y", ".gitignore", "a/b.md"):
-        place.write(path, b"x")
-    assert place.versions().keys() == {".gitignore", "a/b.md"}
+def test_version_control_folders_are_never_taken(globbing: Place) -> None:
+    paths = (".git/config", "a/.svn/entries", "a/.hg/x/y", ".gitignore", "a/b.md")
+    for path in paths:
+        globbing.write(path, b"x")
+    assert globbing.versions().keys() == {".gitignore", "a/b.md"}
+    assert {path for path in paths if globbing.open().find(path)} == {".gitignore", "a/b.md"}
 
 
 @pytest.mark.parametrize("name", ["with space.md", "ümläut.md", "100%25.md", "a#b.md", "q?.md", "日本.md"])
@@ -139,6 +172,48 @@ def test_any_name_can_be_listed_and_read(place: Place, name: str) -> None:
     assert item.document_id == name
     assert source.read(item) == b"x"
     assert source.read(item.uri) == b"x"
+    assert source.find(name) == item
+
+
+def test_one_document_is_found_as_the_listing_gives_it(place: Place) -> None:
+    for path in ("a.md", "b/c/d.md"):
+        place.write(path, path.encode())
+    source = place.open(prefix="handbook/")
+    listed = [*source.list()]
+    assert [source.find(item.document_id) for item in listed] == listed
+
+
+@pytest.mark.parametrize(
+    "name", ["b.md", "", "/a.md", "./a.md", "x/../a.md", "a.md/", "a.md/b.md", "../a.md", "a\0.md", "a" * 300]
+)
+def test_what_the_listing_does_not_hold_is_not_found(place: Place, name: str) -> None:
+    place.write("a.md", b"x")
+    assert place.open().find(name) is None
+    assert place.open(prefix="handbook/").find("a.md") is None
+
+
+def test_a_removed_document_is_not_found(place: Place) -> None:
+    place.write("a.md", b"x")
+    place.remove("a.md")
+    assert place.open().find("a.md") is None
+
+
+def test_a_document_may_lie_below_the_name_of_another_when_it_was_pushed(tmp_path: Path) -> None:
+    source = PushSource(ObjectStore.open(tmp_path), "corpus", "")
+    for name in ("a", "a/b", "a/b/c", "a+/b", "a=/b"):
+        source.put(name, name.encode(), ".md")
+    assert {item.document_id: source.read(item) for item in source.list()} == {
+        name: name.encode() for name in ("a", "a/b", "a/b/c", "a+/b", "a=/b")
+    }
+
+
+def test_a_pushed_document_has_one_content_whatever_its_format_was(tmp_path: Path) -> None:
+    source = PushSource(ObjectStore.open(tmp_path), "corpus", "")
+    source.put("a", b"<p>one</p>", ".html")
+    source.put("a", b"two", ".md")
+    (item,) = source.list()
+    assert item.uri.endswith(".md")
+    assert source.find("a") == item
 
 
 def test_a_uri_cannot_reach_beyond_the_source(place: Place) -> None:
@@ -174,6 +249,7 @@ def test_links_are_followed_inside_the_folder_only(tmp_path: Path, caplog: pytes
     secret.mkdir()
     (secret / "s.md").write_bytes(b"secret")
     (root / "v2" / "a.md").write_bytes(b"one")
+    os.utime(root / "v2" / "a.md", (LONG_AGO, LONG_AGO))
     (root / "latest").symlink_to("v2")
     (root / "b.md").symlink_to("v2/a.md")
     (root / "out").symlink_to(secret)
@@ -184,6 +260,9 @@ def test_links_are_followed_inside_the_folder_only(tmp_path: Path, caplog: pytes
     source = FolderSource(root)
     listed = {item.document_id: item for item in source.list()}
     assert listed.keys() == {"v2/a.md", "latest/a.md", "b.md"}
+    assert {name: source.find(name) for name in listed} == listed
+    for name in ("out/s.md", "out.md", "dangling.md", "self", "v2/up/b.md", "v2/up/v2/a.md"):
+        assert source.find(name) is None
     assert source.read(listed["b.md"]) == b"one"
     assert "2 links" in caplog.text
     assert "out.md" in caplog.text

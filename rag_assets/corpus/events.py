@@ -1,0 +1,111 @@
+"""What a corpus file says about when it is brought up to date: events, webhooks, watching, schedule, freshness."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+from zoneinfo import available_timezones
+
+from cronsim import CronSim, CronSimError
+from pydantic import Field, field_validator, model_validator
+
+from rag_assets.corpus.base import Group, VariableName
+
+Scheme = Literal["standard", "github", "bearer"]
+
+
+class Webhooks(Group):
+    """Who may announce changes over HTTP, and how much of it."""
+
+    secret_variable: VariableName = Field(
+        description="Environment variable that holds the secret, or two of them with a space between while one "
+        "replaces the other."
+    )
+    accept: tuple[Scheme, ...] = Field(
+        default=("standard",),
+        min_length=1,
+        description="standard: Standard Webhooks signatures. github: GitHub's. bearer: a token that the sender holds.",
+    )
+    prefix: str = Field(
+        default="",
+        description="Put before the paths that GitHub and S3 events name, to make document ids of them.",
+        examples=["handbook/"],
+    )
+    max_body_bytes: int = Field(
+        default=5_000_000, ge=1_000, le=100_000_000, description="Larger requests are refused unread."
+    )
+    requests_per_minute: int = Field(
+        default=600, ge=1, description="Requests that one sender may make in a minute; more are refused."
+    )
+
+
+class Watch(Group):
+    """Looking for changes in sources that announce none."""
+
+    poll_seconds: int = Field(default=60, ge=5, description="Seconds between two looks at the sources.")
+
+
+class Events(Group):
+    """Reindexing of what changed, as it changes."""
+
+    webhooks: Webhooks | None = Field(default=None, description="Accept events over HTTP. Unset: none.")
+    watch: Watch | None = Field(
+        default=None, description="Look for changes. Unset: sources are not looked at."
+    )
+    debounce_seconds: float = Field(
+        default=2.0, ge=0, le=3600, description="A run starts when no event has come for this long."
+    )
+    max_delay_seconds: float = Field(
+        default=60.0, ge=0, le=86_400, description="A run starts at the latest this long after an event."
+    )
+    max_attempts: int = Field(
+        default=5, ge=1, le=100, description="Runs that may fail over an event; then it is set aside as dead."
+    )
+
+    @model_validator(mode="after")
+    def _events_come_from_somewhere(self) -> Events:
+        if self.webhooks is None and self.watch is None:
+            raise ValueError("set webhooks, watch or both: without them no event comes")
+        return self
+
+
+class Schedule(Group):
+    """A run at fixed times that looks at everything."""
+
+    cron: str = Field(description="Minute, hour, day of month, month, day of week.", examples=["0 3 * * *"])
+    timezone: str = Field(
+        default="UTC", description="Where the clock of cron stands.", examples=["Europe/Berlin"]
+    )
+
+    @field_validator("cron")
+    @classmethod
+    def _is_cron(cls, cron: str) -> str:
+        try:
+            CronSim(cron, datetime.now(UTC))
+        except CronSimError as error:
+            raise ValueError(f"{cron!r} is no cron expression: {error}") from error
+        if len(cron.split()) != 5:
+            raise ValueError(f"{cron!r} is no cron expression of five fields")
+        return cron
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_timezone(cls, timezone: str) -> str:
+        if timezone not in available_timezones():
+            raise ValueError(f"{timezone!r} is no time zone of the IANA database, such as Europe/Berlin")
+        return timezone
+
+
+class Freshness(Group):
+    """How old what readers see may be, counted from the last successful run."""
+
+    fail_hours: float = Field(gt=0, description="Hours after which the publication counts as stale.")
+    warn_hours: float | None = Field(
+        default=None, gt=0, description="Hours after which the Dagster UI warns; fewer than fail_hours."
+    )
+
+    @model_validator(mode="after")
+    def _warns_first(self) -> Freshness:
+        if self.warn_hours is not None and self.warn_hours >= self.fail_hours:
+            raise ValueError("warn_hours must be below fail_hours")
+        return self

@@ -1,0 +1,270 @@
+"""Apply events: what waits in the inbox → pushed documents and erasure marks → the next snapshot.
+
+``decide`` is pure: events in, small actions out. ``apply_events`` takes batch after batch,
+carries the actions out, brings the snapshot up to the documents they name, and only then marks
+the events as applied. Every action may be done again, so a run that is killed anywhere leaves
+events that are pending, and the next run ends in the same state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from rag_assets import corpus as models
+from rag_assets.errors import ConfigurationError, WorldError
+from rag_assets.inbox.event import Received
+from rag_assets.invalidation.deliver import deliver
+from rag_assets.parsing.formats import extension_of
+from rag_assets.publication.log import PublicationLog
+from rag_assets.sources.push import PushSource, can_hold
+from rag_assets.store.erasures import ErasureLog
+from rag_assets.store.objects import ObjectStore
+from rag_assets.store.snapshots import QUARANTINED, Snapshot, SnapshotStore
+
+if TYPE_CHECKING:
+    from rag_assets.inbox import Inbox
+    from rag_assets.parsing.stage import DocumentCounts
+    from rag_assets.pipeline.pipeline import Pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Keep the content that an event brought."""
+
+    prefix: str
+    document: str
+    content: bytes
+    extension: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Let a pushed document go."""
+
+    prefix: str
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class Erase:
+    """Mark a document as erased, and let it go where it was pushed."""
+
+    document: str
+    event: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lift:
+    """A new document takes the place of an erased one."""
+
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A source holds the document; look at it again."""
+
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """An event that can have no effect, and why."""
+
+    number: int
+    reason: str
+
+
+Action = Put | Delete | Erase | Lift | Look | Refuse
+
+
+def decide(
+    batch: Iterable[Received],
+    erased: Collection[str],
+    recreated: Collection[str],
+    sources: Sequence[models.Source],
+) -> Iterator[Action]:
+    """What a batch of events asks for.
+
+    Args:
+        batch: events, each newer than every other event of its document but erasures.
+        erased: documents that are erased by now.
+        recreated: documents that were created after their last erasure, by the sender's time.
+        sources: of the corpus file.
+    """
+    gone = set(erased)
+    for received in batch:
+        change = received.change
+        document = change.document
+        push = [
+            source.prefix
+            for source in sources
+            if isinstance(source, models.PushSource) and can_hold(source.prefix, document)
+        ]
+        prefix = max(push, key=len) if push else None
+        match change.kind:
+            case "erase":
+                yield Erase(document, change.event)
+                if document in recreated:
+                    yield Lift(document)
+                else:
+                    gone.add(document)
+                    if prefix is not None:
+                        yield Delete(prefix, document)
+            case "deleted":
+                yield Delete(prefix, document) if prefix is not None else Look(document)
+            case "updated" if document in gone and document not in recreated:
+                yield Refuse(
+                    received.number, "the document is erased; document.created puts a new one in its place"
+                )
+            case _:
+                extension = extension_of(document, change.content_type)
+                if change.content is None:
+                    outcome: Action = Look(document)
+                elif prefix is None:
+                    outcome = Refuse(received.number, "no source of type push takes this document id")
+                elif extension is None:
+                    outcome = Refuse(
+                        received.number, f"no parser for {change.content_type or 'a document of this name'}"
+                    )
+                else:
+                    outcome = Put(prefix, document, change.content, extension)
+                if document in gone and not isinstance(outcome, Refuse):
+                    gone.discard(document)
+                    yield Lift(document)
+                yield outcome
+
+
+@dataclass(slots=True)
+class EventCounts:
+    """What became of the events of one run."""
+
+    taken: int = 0
+    applied: int = 0
+    erased: int = 0
+    dead: int = 0
+
+
+@dataclass(slots=True)
+class _Run:
+    """What the batches of one run have named so far."""
+
+    documents: dict[str, list[int]] = field(default_factory=dict)  # id → rows of the events that name it
+    referred: set[str] = field(default_factory=set)  # created or updated, and a source should hold it
+    dead: dict[int, str] = field(default_factory=dict)
+    erased: int = 0
+
+
+def apply_events(
+    pipeline: Pipeline, inbox: Inbox, *, everything: bool
+) -> tuple[Snapshot, DocumentCounts, EventCounts]:
+    """Bring the snapshot up to the events that wait, and to the sources.
+
+    Args:
+        pipeline: the corpus's stages.
+        inbox: where events wait.
+        everything: list the sources whole; False looks only at the documents that events name.
+
+    Returns:
+        The snapshot that now holds, what was done with documents, and what with events.
+
+    Raises:
+        InboxUnavailable: its database did not answer, or another run applies events.
+        SnapshotConflict: another run was faster.
+    """
+    name = pipeline.corpus.name
+    settings = pipeline.corpus.events
+    assert settings is not None, "there is an inbox where the corpus file has events"
+    with inbox.exclusive(name):
+        inbox.give_up(name, settings.max_attempts)
+        try:
+            return _apply(pipeline, inbox, everything)
+        except (WorldError, ConfigurationError):
+            # Not the events' fault: they wait until what is down is up again, or set right.
+            inbox.release(name, pipeline.run_id)
+            raise
+
+
+def _apply(
+    pipeline: Pipeline, inbox: Inbox, everything: bool
+) -> tuple[Snapshot, DocumentCounts, EventCounts]:
+    name = pipeline.corpus.name
+    erasures = ErasureLog(pipeline.objects, name)
+    found, taken = _Run(), 0
+    while batch := inbox.take(name, pipeline.run_id):
+        taken += len(batch)
+        _carry_out(pipeline, inbox, erasures, batch, found)
+    before = pipeline.snapshots.latest()
+    snapshot, counts = pipeline.update_snapshot(None if everything else list(found.documents))
+    found.dead.update(_without_effect(pipeline, before, snapshot, found))
+    applied = [row for rows in found.documents.values() for row in rows if row not in found.dead]
+    inbox.applied(applied, snapshot.number)
+    inbox.dead(found.dead)
+    return snapshot, counts, EventCounts(taken, len(applied), found.erased, len(found.dead))
+
+
+def acknowledge(inbox: Inbox, objects: ObjectStore, corpus: str) -> int:
+    """Mark the events as done whose effect is in what readers see. Returns how many.
+
+    Snapshots follow one another, so a publication contains all events up to its snapshot; and up to
+    the latest one where that reads the same.
+    """
+    head = PublicationLog(objects, corpus).head()
+    if head is None:
+        return 0
+    latest = SnapshotStore(objects, corpus).latest()
+    contained = latest.number if latest.digest == head.spec.snapshot else head.snapshot
+    return inbox.acknowledge(corpus, contained, head.number)
+
+
+def _carry_out(
+    pipeline: Pipeline, inbox: Inbox, erasures: ErasureLog, batch: Sequence[Received], found: _Run
+) -> None:
+    named = [received.change.document for received in batch]
+    recreated = inbox.recreated(pipeline.corpus.name, named)
+    actions = [*decide(batch, erasures.erased(), recreated, pipeline.corpus.sources)]
+    erase = {action.document: action.event for action in actions if isinstance(action, Erase)}
+    # Marked before anything else: whatever happens next, no run reads the document again.
+    erasures.commit(erase)
+    erasures.commit({}, [action.document for action in actions if isinstance(action, Lift)])
+    found.erased += len(erase)
+    if erase:
+        # Caches forget at once: the next publication may be long in coming, or be refused.
+        deliver(pipeline.objects, pipeline.corpus)
+    for action in actions:
+        match action:
+            case Put():
+                source = PushSource(pipeline.objects, pipeline.corpus.name, action.prefix)
+                source.put(action.document, action.content, action.extension)
+            case Delete():
+                PushSource(pipeline.objects, pipeline.corpus.name, action.prefix).delete(action.document)
+            case Look():
+                found.referred.add(action.document)
+            case Refuse():
+                found.dead[action.number] = action.reason
+    for received in batch:
+        if received.number not in found.dead:
+            found.documents.setdefault(received.change.document, []).append(received.number)
+        if received.change.kind == "deleted":
+            found.referred.discard(received.change.document)
+
+
+def _without_effect(pipeline: Pipeline, before: Snapshot, after: Snapshot, found: _Run) -> Mapping[int, str]:
+    """Events whose document cannot be read, or is nowhere, and why."""
+    columns = ("document_id", "status", "reason", "detail")
+    rows = pipeline.snapshots.rows_of(after, found.documents, columns)
+    known = set(pipeline.snapshots.rows_of(before, found.referred, ("document_id",))["document_id"])
+    dead: dict[int, str] = {}
+    for document, reason, detail in (
+        rows.filter(pl.col("status") == QUARANTINED).select("document_id", "reason", "detail").iter_rows()
+    ):
+        dead.update(dict.fromkeys(found.documents[document], f"{reason}: {detail}"))
+    for document in found.referred - known - set(rows["document_id"]):
+        dead.update(
+            dict.fromkeys(found.documents.get(document, ()), "no source of the corpus holds this document")
+        )
+    return dead

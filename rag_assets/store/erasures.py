@@ -1,0 +1,91 @@
+"""Erasures: which documents must not be read again, whatever their sources still hold.
+
+An erased id stays away from every later snapshot until its mark is lifted. The marks are one
+small numbered table, ``corpora/<name>/erasures/<number>.parquet``: each number holds all marks,
+so a reader opens one object, and a number is claimed by whoever creates it first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from rag_assets.errors import SnapshotConflict
+from rag_assets.store.files import parquet_bytes, read_parquet
+from rag_assets.store.objects import ObjectStore
+
+SCHEMA = pl.Schema(
+    {
+        "document_id": pl.String(),
+        "number": pl.Int64(),  # of the table that marked it last
+        "event": pl.String(),  # who demanded it
+        "lifted": pl.Boolean(),  # a new document took the place
+    }
+)
+KEPT_TABLES = 2
+
+
+class ErasureLog:
+    """The erasures of one corpus."""
+
+    def __init__(self, objects: ObjectStore, corpus: str) -> None:
+        self._objects = objects
+        self._root = f"corpora/{corpus}/erasures"
+
+    def number(self) -> int:
+        """Number of the newest table; 0 before the first erasure."""
+        return max(self._numbers(), default=0)
+
+    def marks(self) -> pl.DataFrame:
+        """All marks, lifted ones included (``SCHEMA``)."""
+        return self._read(self.number())
+
+    def erased(self) -> frozenset[str]:
+        """Document ids that must not be read."""
+        return frozenset(self.marks().filter(~pl.col("lifted"))["document_id"])
+
+    def since(self, number: int) -> list[str]:
+        """Document ids that were marked after a number, lifted since or not, in the order of their marks."""
+        return self.marks().filter(pl.col("number") > number).sort("number")["document_id"].to_list()
+
+    def commit(self, erased: Mapping[str, str], lifted: Sequence[str] = ()) -> int:
+        """Mark documents (id → event that demands it) and lift the marks of others; nothing new writes nothing.
+
+        Returns:
+            The number of the table that holds now.
+
+        Raises:
+            SnapshotConflict: another run wrote the next table first.
+        """
+        number = self.number()
+        marks = self._read(number)
+        known = set(marks.filter(~pl.col("lifted"))["document_id"])
+        fresh = {name: event for name, event in erased.items() if name not in known}
+        lift = [name for name in lifted if name in known]
+        if not fresh and not lift:
+            return number
+        added = pl.DataFrame(
+            [(name, number + 1, event, False) for name, event in fresh.items()], schema=SCHEMA, orient="row"
+        )
+        kept = marks.filter(~pl.col("document_id").is_in(list(fresh))).with_columns(
+            lifted=pl.col("lifted") | pl.col("document_id").is_in(lift)
+        )
+        if not self._objects.create(self._path(number + 1), parquet_bytes(pl.concat([kept, added]))):
+            raise SnapshotConflict(f"erasure table {number + 1} was written by another run; run again")
+        self._objects.delete(self._path(old) for old in self._numbers() if old <= number + 1 - KEPT_TABLES)
+        return number + 1
+
+    def _numbers(self) -> list[int]:
+        return [
+            int(info.path.rsplit("/", 1)[1].removesuffix(".parquet"))
+            for info in self._objects.list(self._root)
+        ]
+
+    def _read(self, number: int) -> pl.DataFrame:
+        if number == 0:
+            return pl.DataFrame(schema=SCHEMA)
+        return read_parquet(self._objects, self._path(number), tuple(SCHEMA.names()))
+
+    def _path(self, number: int) -> str:
+        return f"{self._root}/{number:08d}.parquet"

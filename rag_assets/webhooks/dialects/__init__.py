@@ -1,0 +1,1 @@
+"""What senders say, each in its own way → changes. Pure: payload in, changes or mistakes out."""

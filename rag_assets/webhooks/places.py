@@ -1,0 +1,110 @@
+"""Which documents may be announced: ids that are well formed and have a place in a source of the corpus."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+
+from rag_assets.corpus import Corpus, FolderSource, PushSource, S3Source, Source
+from rag_assets.inbox import Kind
+from rag_assets.parsing.formats import CONTENT_TYPES, EXTENSIONS, extension_of
+from rag_assets.sources.globs import VERSION_CONTROL, Globs
+from rag_assets.sources.push import LONGEST_NAME, can_hold
+
+LONGEST_ID = 1024
+"""Bytes in UTF-8; what S3 allows for a key."""
+
+
+class Places:
+    """The places that a corpus has for documents.
+
+    Args:
+        corpus: the corpus file.
+        prefix: put before the paths that GitHub and S3 name.
+    """
+
+    def __init__(self, corpus: Corpus, prefix: str) -> None:
+        self._prefix = prefix
+        self._sources = sorted(corpus.sources, key=lambda source: len(source.prefix), reverse=True)
+        self._globs = {
+            source.prefix: Globs(source.include, source.exclude)
+            for source in corpus.sources
+            if isinstance(source, FolderSource | S3Source)
+        }
+
+    def mistake(
+        self, document: str, kind: Kind, *, content: bool = False, content_type: str | None = None
+    ) -> str | None:
+        """Why a change cannot be taken; None when it can."""
+        malformed = _malformed(document)
+        if malformed:
+            return malformed
+        source = self._source(document)
+        if source is None:
+            return "no source of the corpus has a prefix with which this document id starts"
+        push = isinstance(source, PushSource)
+        if push and not can_hold(source.prefix, document):
+            return (
+                f"the document id has no place in its source: nothing after the prefix {source.prefix!r}, or a part "
+                f"of more than {LONGEST_NAME} bytes when it is percent-encoded"
+            )
+        if content_type is not None and not content:
+            return "content_type says what content is, and there is none"
+        if kind in ("deleted", "erase"):
+            return "a document that goes has no content" if content else None
+        if push and not content:
+            return "content is missing: the document belongs to a source of type push, which holds only what is sent"
+        if not push and content:
+            return (
+                f"the document belongs to a source of type {source.type}, which holds it: leave content out"
+            )
+        if content and extension_of(document, content_type) is None:
+            return (
+                f"no parser reads it: expected a content_type of {', '.join(CONTENT_TYPES)}, or without one a "
+                f"document id that ends with one of {', '.join(EXTENSIONS)}"
+            )
+        if not self._takes(document, source):
+            return "include and exclude of its source leave the document out"
+        return None
+
+    def of_path(self, path: str, kind: Kind) -> Iterator[str]:
+        """The document at a path of a repository, if the corpus has a place for it."""
+        yield from self._kept(f"{self._prefix}{path}", kind)
+
+    def of_object(self, bucket: str, key: str, kind: Kind) -> Iterator[str]:
+        """The documents that are this S3 object: where the corpus has S3 sources, theirs; else one by its key."""
+        roots = [
+            (source, source.url.rstrip("/") + "/") for source in self._sources if isinstance(source, S3Source)
+        ]
+        if not roots:
+            yield from self._kept(f"{self._prefix}{key}", kind)
+        for source, root in roots:
+            uri = f"s3://{bucket}/{key}"
+            if uri.startswith(root):
+                yield from self._kept(f"{source.prefix}{uri.removeprefix(root)}", kind)
+
+    def _kept(self, document: str, kind: Kind) -> Iterator[str]:
+        # Whoever announces a whole repository or bucket does not know what of it is documents.
+        source = None if self.mistake(document, kind) else self._source(document)
+        if source is not None and self._takes(document, source):
+            yield document
+
+    def _source(self, document: str) -> Source | None:
+        return next((source for source in self._sources if document.startswith(source.prefix)), None)
+
+    def _takes(self, document: str, source: Source) -> bool:
+        if isinstance(source, PushSource):
+            return True
+        path = document.removeprefix(source.prefix)
+        return self._globs[source.prefix].takes(path) and VERSION_CONTROL.isdisjoint(path.split("/"))
+
+
+def _malformed(document: str) -> str | None:
+    if not document or len(document.encode("utf-8", "surrogatepass")) > LONGEST_ID:
+        return f"a document id has 1 to {LONGEST_ID:,} bytes"
+    # Cc: control characters. Cs: halves of characters, which no database keeps.
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in document):
+        return "a document id has no control characters"
+    if any(part in ("", ".", "..") for part in document.split("/")):
+        return "a document id is a relative path: no slash at either end, no empty part, no '.' and no '..'"
+    return None

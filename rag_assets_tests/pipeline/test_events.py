@@ -1,0 +1,291 @@
+"""Events at work: what waits in the inbox takes effect once, in the order of the sender's time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rag_assets.errors import StoreUnavailable
+from rag_assets.inbox import Change, Inbox
+from rag_assets.inbox.event import Kind
+from rag_assets.pipeline.pipeline import Pipeline
+from rag_assets.publication.publish import rollback
+from rag_assets.store.erasures import ErasureLog
+from rag_assets.store.snapshots import SnapshotStore
+from rag_assets_tests.workspace import Workspace, document, run_stages
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+EVENTS: dict[str, Any] = {"watch": {}, "max_attempts": 3}
+SETTINGS: dict[str, Any] = {
+    "events": EVENTS,
+    "parsing": {"workers": 1, "max_quarantined_share": 1},
+    "gate": {"max_removed_share": 1},
+}
+
+
+def change(event: str, document: str, kind: Kind, at: int, text: str | None = None, **more: Any) -> Change:
+    content = None if text is None else text.encode()
+    return Change(event, document, kind, START + timedelta(seconds=at), "test", content, **more)
+
+
+class Place:
+    """A corpus with a folder and pushed documents, and its inbox."""
+
+    def __init__(self, root: Path) -> None:
+        folder = {"type": "folder", "path": str(root / "handbook-documents"), "prefix": "folder/"}
+        sources = [folder, {"type": "push", "prefix": "cms/"}]
+        self.workspace = Workspace(root, str(root / "store"), sources=sources, **SETTINGS)
+        self.inbox = Inbox.open(f"sqlite:///{root}/inbox.sqlite")
+        self._runs = 0
+
+    def pipeline(self) -> Pipeline:
+        self._runs += 1
+        return Pipeline(
+            self.workspace.objects, self.workspace.corpus, run_id=f"run-{self._runs}", inbox=self.inbox
+        )
+
+    def accept(self, *changes: Change) -> None:
+        for one in changes:
+            self.inbox.accept("handbook", [one])
+
+    def apply(self, *, only_events: bool = True) -> Pipeline:
+        pipeline = self.pipeline()
+        pipeline.documents(only_events=only_events)
+        return pipeline
+
+    def run(self) -> None:
+        run_stages(self.pipeline())
+
+    def states(self) -> dict[str, str]:
+        return {entry.event: entry.state for entry in self.inbox.list("handbook")}
+
+    def reasons(self) -> dict[str, str]:
+        return {entry.event: entry.reason for entry in self.inbox.list("handbook") if entry.reason}
+
+    def documents(self) -> set[str]:
+        snapshots = SnapshotStore(self.workspace.objects, "handbook")
+        return set(snapshots.readable(snapshots.latest())["document_id"])
+
+    def published(self) -> dict[str, str]:
+        rows = self.workspace.rows(vectors=False)
+        return dict(rows.select("document_id", "text").iter_rows())
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    found = Place(tmp_path)
+    found.workspace.write("a.md", "The first document.")
+    found.run()
+    return found
+
+
+def test_content_that_an_event_brings_is_published_and_the_event_is_done(place: Place) -> None:
+    place.accept(change("e1", "cms/x.md", "created", 1, "Penguins swim."))
+    place.run()
+    assert place.published() == {"folder/a.md": "The first document.", "cms/x.md": "Penguins swim."}
+    assert place.states() == {"e1": "done"}
+    place.accept(
+        change("e2", "cms/x.md", "updated", 2, "Penguins walk."),
+        change("e3", "folder/a.md", "deleted", 2),
+    )
+    (place.workspace.documents / "a.md").unlink()
+    place.run()
+    assert place.published() == {"cms/x.md": "Penguins walk."}
+    assert set(place.states().values()) == {"done"}
+
+
+def test_a_reference_makes_its_source_be_read(place: Place) -> None:
+    place.workspace.write("a.md", "The first document, changed.")
+    place.workspace.write("b.md", "Nobody announced this one.")
+    place.accept(change("e1", "folder/a.md", "updated", 1))
+    pipeline = place.apply()
+    assert place.documents() == {"folder/a.md"}
+    facts = pipeline.runs.of(pipeline.run_id)["stages"]["documents"]
+    assert (facts["listed"], facts["changed"], facts["events"]["applied"]) == (1, 1, 1)
+    place.apply(only_events=False)
+    assert place.documents() == {"folder/a.md", "folder/b.md"}
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_the_newest_event_of_a_document_counts_however_they_arrive(place: Place, turn: int) -> None:
+    events = [
+        change("e1", "cms/x.md", "created", 1, "one"),
+        change("e2", "cms/x.md", "updated", 2, "two"),
+        change("e3", "cms/y.md", "created", 1, "why"),
+        change("e4", "cms/y.md", "deleted", 2),
+    ]
+    place.accept(*events[::turn])
+    place.run()
+    assert place.published() == {"folder/a.md": "The first document.", "cms/x.md": "two"}
+    assert place.states() == {"e1": "superseded", "e2": "done", "e3": "superseded", "e4": "done"}
+
+
+def test_a_late_event_does_not_undo_a_newer_one(place: Place) -> None:
+    place.accept(change("e2", "cms/x.md", "updated", 2, "two"))
+    place.run()
+    place.accept(change("e1", "cms/x.md", "created", 1, "one"))
+    place.run()
+    assert place.published()["cms/x.md"] == "two"
+    assert place.states() == {"e1": "superseded", "e2": "done"}
+
+
+def test_an_event_without_effect_is_set_aside_with_its_reason(place: Place) -> None:
+    place.accept(
+        change("typo", "folder/nowhere.md", "updated", 1),
+        change("poison", "cms/p.pdf", "created", 1, "no PDF at all"),
+        change("picture", "cms/p", "created", 1, "x", content_type="image/png"),
+        change("astray", "folder/c.md", "created", 1, "content for a folder"),
+        change("good", "cms/x.md", "created", 1, "Penguins swim."),
+    )
+    place.run()
+    assert place.states() == {
+        **dict.fromkeys(("typo", "poison", "picture", "astray"), "dead"),
+        "good": "done",
+    }
+    reasons = place.reasons()
+    assert "no source" in reasons["typo"]
+    assert "corrupt" in reasons["poison"]
+    assert "image/png" in reasons["picture"]
+    assert "push" in reasons["astray"]
+
+
+def test_the_erased_stays_erased_until_something_new_is_created(place: Place) -> None:
+    place.accept(change("e1", "folder/a.md", "erase", 2), change("e2", "cms/x.md", "created", 1, "one"))
+    place.run()
+    assert place.published() == {"cms/x.md": "one"}
+    assert ErasureLog(place.workspace.objects, "handbook").since(0) == ["folder/a.md"]
+    place.accept(change("e3", "folder/a.md", "updated", 3), change("e4", "folder/a.md", "created", 1))
+    place.apply(only_events=False)
+    assert place.documents() == {"cms/x.md"}
+    assert place.states()["e4"] == "superseded"
+    assert "erased" in place.reasons()["e3"]
+    place.accept(change("e5", "folder/a.md", "created", 4))
+    place.run()
+    assert place.published().keys() == {"folder/a.md", "cms/x.md"}
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_document_created_after_an_erasure_stays_in_either_order(place: Place, turn: int) -> None:
+    events = [change("e1", "cms/x.md", "erase", 2), change("e2", "cms/x.md", "created", 3, "new")]
+    place.accept(*events[::turn])
+    place.run()
+    assert place.published()["cms/x.md"] == "new"
+    for late in events[::turn]:
+        place.accept(change(f"single-{late.event}", "cms/z.md", late.kind, 2 + (late.kind == "created"), "z"))
+        place.run()
+    assert place.published()["cms/z.md"] == "z"
+    assert "cms/z.md" in ErasureLog(place.workspace.objects, "handbook").since(0)
+
+
+def test_an_event_waits_for_a_publication_that_contains_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.accept(change("e1", "cms/x.md", "created", 1, "one"))
+    place.apply()
+    assert place.states() == {"e1": "applied"}
+    place.run()
+    assert place.states() == {"e1": "done"}
+    # What a rollback took back is not done anew by the old publication.
+    place.accept(change("e2", "cms/x.md", "updated", 2, "two"))
+    place.apply()
+    rollback(place.workspace.objects, "handbook", None, reason="test", by="test")
+    assert place.states()["e2"] == "applied"
+    place.run()
+    assert place.published()["cms/x.md"] == "two"
+    assert place.states()["e2"] == "done"
+
+
+def test_an_event_that_changes_nothing_is_done_without_a_publication(place: Place) -> None:
+    head = place.pipeline().log.head()
+    place.accept(change("e1", "folder/a.md", "updated", 1))
+    place.run()
+    assert place.states() == {"e1": "done"}
+    assert place.pipeline().log.head() == head
+
+
+def test_runs_that_fail_because_something_is_down_do_not_count_against_events(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.accept(change("e1", "cms/x.md", "created", 1, "one"))
+
+    def down(*_: object) -> None:
+        raise StoreUnavailable("the store is down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SnapshotStore, "commit", down)
+        for _ in range(5):
+            with pytest.raises(StoreUnavailable):
+                place.apply()
+    place.run()
+    assert place.states() == {"e1": "done"}
+
+
+def test_runs_that_break_over_an_event_set_it_aside_at_last(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.accept(change("e1", "cms/x.md", "created", 1, "one"))
+
+    def broken(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SnapshotStore, "commit", broken)
+        for _ in range(3):
+            with pytest.raises(MemoryError):
+                place.apply()
+    place.run()
+    assert place.states() == {"e1": "dead"}
+    assert "3" in place.reasons()["e1"]
+
+
+KINDS: Sequence[Kind] = ("created", "updated", "deleted", "erase")
+
+
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    history=st.lists(st.tuples(st.sampled_from("xyz"), st.sampled_from(KINDS)), min_size=1, max_size=8),
+    data=st.data(),
+)
+def test_any_order_in_any_number_of_runs_gives_the_state_of_the_senders_order(
+    tmp_path_factory: pytest.TempPathFactory, history: list[tuple[str, Kind]], data: st.DataObject
+) -> None:
+    place = Place(tmp_path_factory.mktemp("place"))
+    expected: dict[str, str] = {}
+    erased: set[str] = set()
+    events = []
+    for at, (name, kind) in enumerate(history):
+        identity = f"cms/{name}.md"
+        events.append(
+            change(f"e{at}", identity, kind, at, None if kind in ("deleted", "erase") else f"text {at}")
+        )
+    # The senders' order: an erasure forbids updates until a creation.
+    for one in events:
+        if one.kind == "erase":
+            erased.add(one.document)
+        if one.kind == "created":
+            erased.discard(one.document)
+        if one.content is None:
+            expected.pop(one.document, None)
+        elif one.document not in erased:
+            expected[one.document] = one.content.decode()
+    place.workspace.write("a.md", document(1, sections=1))
+    os.utime(place.workspace.documents / "a.md", (1_700_000_000,) * 2)  # a young file is read twice
+    place.apply(only_events=False)
+    for one in data.draw(st.permutations(events)):
+        place.accept(one, *([one] if data.draw(st.booleans()) else []))
+        if data.draw(st.booleans()):
+            place.apply()
+    place.apply()
+    snapshots = SnapshotStore(place.workspace.objects, "handbook")
+    rows = snapshots.readable(snapshots.latest())
+    assert set(rows["document_id"]) - {"folder/a.md"} == expected.keys()
+    before = snapshots.latest()
+    place.apply(only_events=False)
+    assert snapshots.latest() == before
