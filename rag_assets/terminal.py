@@ -25,8 +25,9 @@ from rich.progress import (
 from rich.table import Table
 
 from rag_assets.corpus import Corpus
-from rag_assets.evaluation.diagnosis import ADVICE, summarize_diagnoses
+from rag_assets.evaluation.diagnosis import advice, summarize_diagnoses
 from rag_assets.evaluation.metrics import title_of
+from rag_assets.evaluation.regression import compared_in_words, regressions_of, unchecked
 from rag_assets.gold.check import STALE, Finding
 from rag_assets.pipeline.progress import Progress as Listener
 from rag_assets.pipeline.progress import silent
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 out = Console()
 err = Console(stderr=True)
+LOG_WIDTH = 120  # of tables, where standard output is no terminal
 SHOWN = ("recall@5 hybrid", "ndcg@10 hybrid")
 HEADLINE = ("recall@5 hybrid", "ndcg@10 hybrid", "mrr hybrid")
 
@@ -161,7 +163,7 @@ def show_hits(hits: Sequence[Hit]) -> None:
 
 
 def show_evaluation(report: Report, page: str) -> None:
-    """Headline metrics of a candidate against what is published, what to fix, and the verdict."""
+    """Headline metrics of a candidate against what is published, what to fix, what became worse, and the verdict."""
     table = Table("metric", "candidate", "published", "difference (95 %)", "questions", box=None)
     for row in report.metrics:
         if row.tag is None and row.mode == "hybrid":
@@ -173,13 +175,35 @@ def show_evaluation(report: Report, page: str) -> None:
                 "–" if found is None else f"{found.difference:+.3f} ({found.low:+.3f} … {found.high:+.3f})",
                 str(row.n),
             )
-    out.print(table)
-    faults = summarize_diagnoses(report.diagnoses)
-    if faults:
-        stage, count = faults[0]
-        say(f"fix first: {stage} ({count} of {len(report.diagnoses)} failing questions): {ADVICE[stage]}")
-    say(f"gate: {'passed' if report.verdict.passed else 'refused'}")
+    # A file or a CI log has no width of its own, and a broken line cannot be read there.
+    (out if out.is_terminal else Console(width=max(out.width, LOG_WIDTH))).print(table)
+    say(f"compared with: {compared_in_words(report)}")
+    _show_first_fault(report)
+    worse = regressions_of(report)
+    if worse:
+        say(f"WORSE than publication {report.compared_with}:")
+        for sentence in worse:
+            say(f"  {sentence}")
+    nothing = unchecked(report)
+    if nothing is not None:
+        say(f"NOTICE: {nothing}")
+    passed = "passed" + (f", but worse than publication {report.compared_with}" if worse else "")
+    say(f"gate: {passed if report.verdict.passed else 'refused'}")
     say(f"report: {page}")
+
+
+def _show_first_fault(report: Report) -> None:
+    faults = summarize_diagnoses(report.diagnoses)
+    if not faults:
+        return
+    first, new = faults[0], sum(fault.new for fault in faults)
+    share = (
+        f"{first.new} of {new} questions that went right before"
+        if new
+        else f"{first.questions} of {len(report.diagnoses)} failing questions"
+    )
+    extractive = report.judged is not None and report.judged.extractive
+    say(f"fix first: {first.stage} ({share}): {advice(first.stage, extractive=extractive)}")
 
 
 def show_findings(findings: Sequence[Finding]) -> None:
