@@ -43,6 +43,7 @@ out = Console()
 err = Console(stderr=True)
 LOG_WIDTH = 120  # of tables, where standard output is no terminal
 SHOWN = ("recall@5 hybrid", "ndcg@10 hybrid")
+HELD = "A rollback took back what the present documents and corpus file give; it is not published again by itself"
 HEADLINE = ("recall@5 hybrid", "ndcg@10 hybrid", "mrr hybrid")
 
 
@@ -96,6 +97,8 @@ def show_run(objects: ObjectStore, corpus: Corpus, outcome: RunOutcome) -> None:
         return
     state = status(objects, corpus)
     out.print(Panel(_state_table(state), title=_outcome(found), title_align="left", expand=False))
+    if found["candidate"] == "held":
+        say(f"{HELD}: change them, or roll forward with rag-assets rollback {corpus.name} --to N")
     called = Path(sys.argv[0])
     # What a person can copy: the path of an environment that is not activated.
     command = (
@@ -113,7 +116,7 @@ def _outcome(summary: Mapping[str, Any]) -> str:
     if summary["published"]:
         return "published"
     if summary["candidate"] == "held":
-        return "held back: a rollback took the present content back; it is published again when it changes"
+        return "held back by a rollback"
     return "nothing new to publish"
 
 
@@ -142,12 +145,18 @@ def show_plan(plan: Plan) -> None:
         "time",
         "unknown: this embedder has not run yet" if seconds is None else f"about {seconds:,.0f} s to embed",
     )
-    table.add_row(
-        "publication", "a new one, if the gate passes" if plan.publish else "none: nothing would change"
-    )
+    table.add_row("publication", _planned(plan))
     out.print(Panel(table, title=f"{plan.corpus}: plan", title_align="left", expand=False))
+    if plan.held:
+        say(f"{HELD}: change them, or roll forward with rag-assets rollback {plan.corpus} --to N")
     if plan.problem is not None:
         say(f"The run would stop: {plan.problem}")
+
+
+def _planned(plan: Plan) -> str:
+    if plan.held:
+        return "none: held back by a rollback"
+    return "a new one, if the gate passes" if plan.publish else "none: nothing would change"
 
 
 def show_hits(hits: Sequence[Hit]) -> None:

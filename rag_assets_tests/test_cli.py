@@ -232,6 +232,35 @@ def test_plan_shows_and_changes_nothing(terminal: Terminal) -> None:
     assert "7 texts" in terminal.run("plan", "handbook").stdout
 
 
+def test_what_a_rollback_holds_back_is_said_by_run_and_plan_in_the_same_words(tmp_path: Path) -> None:
+    terminal = fresh(tmp_path)
+    terminal.workspace.run()
+    terminal.workspace.write("d1.md", document(9, 2))
+    terminal.workspace.run()
+    assert terminal.run("rollback", "handbook").exit_code == 0
+    for command in ("plan", "run"):
+        shown = " ".join(terminal.run(command, "handbook").stdout.split())
+        assert "held back by a rollback" in shown
+        assert "it is not published again by itself: change them, or roll forward" in shown
+        assert "nothing would change" not in shown and "nothing new to publish" not in shown
+    planned = terminal.json("plan", "handbook")
+    assert (planned["publish"], planned["held"]) == (False, True)
+
+
+def test_questions_that_came_after_the_publication_show_in_run_and_status(tmp_path: Path) -> None:
+    terminal = fresh(tmp_path, evaluation={}, gate={})
+    terminal.workspace.run()
+    before = terminal.json("status", "handbook")
+    assert before["metrics"] == {}
+    terminal.workspace.configure(**SETTINGS)
+    shown = terminal.run("run", "handbook").stdout
+    assert "nothing new to publish" in shown and "recall@5 hybrid  1.000" in shown
+    after = terminal.json("status", "handbook")
+    assert after["metrics"]["recall@5 hybrid"] == 1.0
+    assert after["report"] != before["report"]
+    assert after["report"].removesuffix("/report.html") in shown
+
+
 def test_rollback_is_on_record_and_needs_a_target(tmp_path: Path) -> None:
     terminal = fresh(tmp_path)
     assert terminal.run("rollback", "handbook").exit_code == 1

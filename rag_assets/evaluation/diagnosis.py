@@ -24,7 +24,9 @@ ADVICE: Mapping[Stage, str] = {
     "ranking": "what is wanted is found too far down: give answers more contexts, or rank better",
     "generation": "search finds what is wanted, and the answer is wrong: look at prompt and model",
 }
-EXTRACTIVE_ADVICE = "search finds what is wanted, and no sentence that is quoted answers: allow more sentences, or let a model answer"
+EXTRACTIVE_ADVICE = (
+    "search finds what is wanted, and what is quoted does not answer: let a language model answer"
+)
 """Generation where no language model answers, which has neither prompt nor model."""
 COMPLAINTS = (
     ("faithfulness", 0.4, "the contexts do not support the answer"),

@@ -148,7 +148,7 @@ def test_questions_that_went_right_before_decide_what_to_fix_first() -> None:
         return Diagnosis(question_id="q", stage=stage, evidence="", new=new)
 
     old = [found("generation", False)] * 5
-    assert summarize_diagnoses(old + [found("chunking", False)])[0] == ("generation", 5, 0)
+    assert summarize_diagnoses([*old, found("chunking", False)])[0] == ("generation", 5, 0)
     changed = [found("chunking", True)] * 3 + [found("generation", True)]
     assert summarize_diagnoses(old + changed) == (("chunking", 3, 3), ("generation", 6, 1))
 
