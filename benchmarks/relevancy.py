@@ -24,10 +24,15 @@ from rag_assets.answers.vectors import SentenceVectors
 from rag_assets.judging.bearing import Bearing, bearings, shared_words
 
 SETS = ("clapnq", "scifact", "anthropic-docs", "pubmedqa", "squad")
+SPANS = ("squad",)  # sets whose answers are a word or two: no statements that could bear on anything
 QUESTIONS, QUICK_QUESTIONS = 100, 10  # of a set
 PASSAGES = 1_500  # of a set that are searched for near misses
 NEAREST = 5
-WEIGHTS = np.linspace(0, 1.5, 31)
+WEIGHTS = {
+    "contextual_relevancy": np.linspace(0, 1.5, 31),
+    # A statement that answers need not repeat the question: any weight was worse on the other halves.
+    "answer_relevancy": np.zeros(1),
+}
 THRESHOLDS = np.linspace(0.2, 2.0, 181)
 FILE = Path(__file__).resolve().parents[1] / "rag_assets" / "judging" / "bearing.json"
 
@@ -40,7 +45,8 @@ class Labelled:
         similarity: of the question and the nearest sentence.
         shared: share of the question's words.
         relevant: whether people call the text relevant.
-        chosen: whether its question is of the half on which weight and threshold are chosen.
+        chosen: whether it is of the half on which weight and threshold are chosen: every other question with all of
+            its passages, every other statement of the answers.
     """
 
     similarity: NDArray[np.float64]
@@ -77,7 +83,7 @@ def labelled(data: Path, most: int = QUESTIONS) -> dict[str, dict[str, Labelled]
         asked = {str(query): questions[str(query)] for query in order}
         found["contextual_relevancy"][name] = _contexts(asked, wanted, passages, vectors)
         answers = {query: answer for query, row in asked.items() if (answer := _reference(row)) is not None}
-        if answers:
+        if answers and name not in SPANS:
             found["answer_relevancy"][name] = _answers(asked, answers, vectors)
     return found
 
@@ -101,25 +107,25 @@ def rows(setting: Setting) -> list[Row]:
 
 def fit(data: Path) -> None:
     """Choose each metric's weight and threshold on the first halves, measure on the second, write both."""
-    record = {}
-    for metric, sets in labelled(data).items():
-        chosen = [one.half(True) for one in sets.values()]
-        # Every set counts the same, whatever its size.
-        weight = max(WEIGHTS, key=lambda w: np.mean([auroc(one.relevant, one.score(w)) for one in chosen]))
-        threshold = max(THRESHOLDS, key=lambda t: np.mean([_balanced(one, weight, t) for one in chosen]))
-        model = Bearing(round(float(weight), 2), round(float(threshold), 2), {})
-        record[metric] = {
-            "words": model.words,
-            "threshold": model.threshold,
-            "reliability": {
-                name: {
-                    key: value if isinstance(value, int) else round(value, 3)
-                    for key, value in _measured(one.half(False), model).items()
-                }
-                for name, one in sets.items()
-            },
-        }
+    record = {metric: fitted(sets, WEIGHTS[metric]) for metric, sets in labelled(data).items()}
     FILE.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def fitted(sets: Mapping[str, Labelled], weights: NDArray[np.float64]) -> dict[str, Any]:
+    """Weight, threshold and what they reach; every set counts the same, whatever its size."""
+    chosen = [one.half(True) for one in sets.values()]
+    weight = max(weights, key=lambda w: np.mean([auroc(one.relevant, one.score(w)) for one in chosen]))
+    threshold = max(THRESHOLDS, key=lambda t: np.mean([_balanced(one, weight, t) for one in chosen]))
+    model = Bearing(round(float(weight), 2), round(float(threshold), 2), {})
+    measured = {name: _measured(one.half(False), model) for name, one in sets.items()}
+    return {
+        "words": model.words,
+        "threshold": model.threshold,
+        "reliability": {
+            name: {key: value if isinstance(value, int) else round(value, 3) for key, value in found.items()}
+            for name, found in measured.items()
+        },
+    }
 
 
 def _measured(one: Labelled, model: Bearing) -> dict[str, float | int]:
@@ -174,7 +180,7 @@ def _answers(asked: Mapping[str, Any], texts: Mapping[str, str], vectors: Senten
         for other, label in ((query, True), (queries[place - 1], False)):
             for statement in sentences(texts[other]):
                 similarity = float(pieces[statement] @ known[question])
-                cases.append((similarity, shared_words(question, statement), label, place % 2 == 0))
+                cases.append((similarity, shared_words(question, statement), label, len(cases) % 2 == 0))
     similarities, shared, relevant, chosen = (np.array(column) for column in zip(*cases, strict=True))
     return Labelled(similarities, shared, relevant, chosen)
 

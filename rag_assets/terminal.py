@@ -28,7 +28,7 @@ from rag_assets.corpus import Corpus
 from rag_assets.evaluation.diagnosis import advice, summarize_diagnoses
 from rag_assets.evaluation.metrics import title_of
 from rag_assets.evaluation.regression import compared_in_words, regressions_of, unchecked
-from rag_assets.gold.check import STALE, Finding
+from rag_assets.gold.check import UNMEETABLE, Finding
 from rag_assets.pipeline.progress import Progress as Listener
 from rag_assets.pipeline.progress import silent
 
@@ -109,7 +109,8 @@ def show_run(objects: ObjectStore, corpus: Corpus, outcome: RunOutcome) -> None:
     say(f'Ask it      {command} query {corpus.name} "your question"')
     if state["publication"] > 1:
         say(f"Look back   {command} history {corpus.name}   ·   {command} rollback {corpus.name}")
-    say("See it      make ui   ·   dagster dev -m rag_assets.definitions")
+    make = "make ui   ·   " if Path("Makefile").is_file() else ""
+    say(f"See it      {make}dagster dev -m rag_assets.definitions")
 
 
 def _outcome(summary: Mapping[str, Any]) -> str:
@@ -219,7 +220,7 @@ def show_findings(findings: Sequence[Finding]) -> None:
     """What is wrong with a gold set, question by question."""
     table = Table("question", "finding", "detail", box=None)
     for finding in findings:
-        colour = "red" if finding.kind in STALE else "yellow"
+        colour = "red" if finding.kind in UNMEETABLE else "yellow"
         table.add_row(escape(finding.question_id), f"[{colour}]{finding.kind}[/]", escape(finding.detail))
     out.print(table)
 

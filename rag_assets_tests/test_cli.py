@@ -14,6 +14,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from rag_assets.cli import app
+from rag_assets.pipeline import readiness
 from rag_assets_tests.workspace import Workspace, document
 
 SETTINGS: dict[str, Any] = {
@@ -282,7 +283,7 @@ def test_rollback_is_on_record_and_needs_a_target(tmp_path: Path) -> None:
 
 
 def test_check_reads_all_corpus_files_and_gold_sets(terminal: Terminal, tmp_path: Path) -> None:
-    assert terminal.json("check") == [{"corpus": "handbook", "questions": 1}]
+    assert terminal.json("check") == [{"corpus": "handbook", "questions": 1, "warnings": []}]
     assert "handbook.yaml: valid, 1 gold questions" in terminal.run("check").stdout.replace("\n", "")
     (tmp_path / "corpora" / "gold.jsonl").write_text("{not json\n")
     result = terminal.run("check")
@@ -420,6 +421,40 @@ def test_a_dagster_home_that_is_no_folder_exits_with_2(
     assert result.exit_code == 2
     assert "DAGSTER_HOME" in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_check_warns_of_what_a_run_would_stumble_over_here(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "SUITES", ("no_such_package",))
+    terminal.workspace.configure(**SETTINGS, quality={}, sources=[{"type": "folder", "path": "gone"}])
+    (found,) = terminal.json("check")
+    assert found["questions"] == 1
+    folder, extra = found["warnings"]
+    assert folder.startswith("sources.0.path: there is no folder /") and folder.endswith("/corpora/gone")
+    assert "quality: no_such_package not installed: .venv/bin/pip install -c constraints.txt" in extra
+    shown = terminal.run("check").stdout
+    assert "warning: sources.0.path" in shown and "warning: quality" in shown
+
+
+def test_what_data_quality_refuses_is_called_so_with_its_stage_and_report(terminal: Terminal) -> None:
+    pytest.importorskip("great_expectations", reason="needs the extra 'quality'")
+    folder = terminal.workspace.path.parent / "suites"
+    folder.mkdir()
+    (folder / "documents.yaml").write_text(
+        "".join(
+            f"- expectation: expect_column_max_to_be_between\n  kwargs: {{column: documents, max_value: {most}}}\n"
+            f"  severity: {severity}\n"
+            for most, severity in ((1, "warning"), (2, "error"))
+        )
+    )
+    terminal.workspace.configure(**SETTINGS, quality={"suites": str(folder)})
+    result = terminal.run("run", "handbook")
+    assert result.exit_code == 1
+    said = result.stderr.splitlines()
+    assert said[0] == "error data quality of documents: errors stop what follows"
+    assert said[1].startswith("  error: ") and said[2].startswith("  warning: ")
+    assert said[3].startswith("Report  ") and said[3].endswith(".html")
 
 
 def test_check_asks_great_expectations_about_suites_of_ones_own(terminal: Terminal) -> None:

@@ -2,7 +2,7 @@
 
 Either alone errs: a short text that answers in other words is near in meaning, and one on many subjects has a
 sentence that is not near, yet the words. The weight, the thresholds and what they reach stand in ``bearing.json``,
-which ``python -m benchmarks.relevancy`` chooses on one half of the questions of sets in which people say what is
+which ``python -m benchmarks.relevancy`` chooses on one half of sets in which people say what is
 relevant, and measures on the other.
 """
 
