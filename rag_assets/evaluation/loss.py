@@ -83,8 +83,8 @@ def cut_answer(
 
 
 def short(text: str | None) -> str:
-    """The beginning of a text as one line."""
-    line = " ".join((text or "").split())
+    """The beginning of a text as one line, in which paragraphs and headings stay apart."""
+    line = " / ".join(" ".join(part.split()) for part in (text or "").split("\n\n") if part.strip())
     return line if len(line) <= SHOWN_CHARACTERS else f"{line[: SHOWN_CHARACTERS - 1].rstrip()}…"
 
 

@@ -135,6 +135,17 @@ def test_the_first_stage_that_lost_the_answer_is_named(
     assert (found.stage if found else None) == stage
 
 
+def test_a_heading_that_was_quoted_is_not_glued_to_what_follows() -> None:
+    question = {
+        "question_id": "q",
+        "answerable": False,
+        "abstention": 0.0,
+        "answer": "Honey\n\nIn 2023\nmuch.",
+    }
+    found = diagnose(question, {}, {}, CONTEXTS)
+    assert found is not None and "“Honey / In 2023 much.”" in found.evidence
+
+
 def test_vectors_are_blamed_only_when_they_miss_many() -> None:
     blind: dict[str, int | None] = {"vector": 80, "text": 1, "hybrid": 1}
     few = {str(n): blind if n < 2 else everywhere(1) for n in range(10)}

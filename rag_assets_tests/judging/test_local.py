@@ -79,11 +79,11 @@ MIXED = {
     "transfer and give the number of your flat. Whoever pays late twice gets a letter from the office.",
     "When may hedges be cut?": "# Garden\n\nEveryone may use the lawn until ten. Charcoal is not allowed.\n\n"
     "## Hedges\n\nHedges are cut from October to February, because birds nest in them. A bed costs 25 euros a year.",
-    "How much honey was there in 2023?": "# Bees\n\nTwo families keep bees on the roof. They came when the old shed was "
-    "torn down.\n\n## Honey harvest\n\nIn 2023 the hives gave 96 kilograms. A jar costs seven euros.",
-    "What do I do when the lift is stuck?": "# The lift\n\nThe lift carries eight people. It must not be used when there is "
-    "a fire.\n\n## When it is stuck\n\nPress the yellow button for three seconds. Help comes within forty minutes.",
-    "May I have a dog?": "# Pets\n\nCats need no permission. For a dog you have to ask the office, which looks at its size. "
+    "How much honey was there in 2023?": "# Bees\n\nTwo families keep bees on the roof. They came when the old shed "
+    "was torn down.\n\n## Honey harvest\n\nIn 2023 the hives gave 96 kilograms. A jar costs seven euros.",
+    "What do I do when the lift is stuck?": "# The lift\n\nThe lift carries eight people. It must not be used when there "
+    "is a fire.\n\n## When it is stuck\n\nPress the yellow button for three seconds. Help comes within forty minutes.",
+    "May I have a dog?": "# Pets\n\nCats need no permission. For a dog you have to ask the office. "
     "Dogs stay on the lead in the yard. Bags hang beside the gate.",
     "What does a new key cost?": "# Keys\n\nEach flat has three keys for the house.\n\n## Replacement\n\nA new key costs "
     "48 euros, because the cylinder is a protected system. Allow two weeks.",
