@@ -162,8 +162,21 @@ def test_chunks_far_too_small_point_at_the_chunking_and_not_at_what_was_wrong_be
     made.run()
     settings = yaml.safe_load(made.path.read_text())
     made.path.write_text(yaml.safe_dump({**settings, "chunking": {"max_tokens": 16}}))
+    pipeline, _ = made.pipeline()
+    first, second = (
+        one.text.split() for one in pipeline.chunker.chunk([f"# The {topic}\n\n{fact}."])[0][-2:]
+    )
+    # It names no document: those that search found are looked at.
+    straddling = {
+        "id": "cut",
+        "question": gold[-1]["question"] + " Now?",
+        "passages": [" ".join(first[-2:] + second[:2])],
+    }
+    with (made.path.parent / "gold.jsonl").open("a") as lines:
+        lines.write(json.dumps(straddling) + "\n")
     stage, report = refused(made)
     assert stage == "chunking"
+    assert {one.question_id: one.stage for one in report.diagnoses}["cut"] == "chunking"
     assert all(one.new for one in report.diagnoses if one.stage == "chunking")
     assert {one.question_id for one in report.diagnoses if not one.new} == set(TOPICS[:4])
 
