@@ -1,8 +1,8 @@
-"""From which similarity a text bears on a question: the local judge's relevancy against people's judgements.
+"""Which text bears on a question: the local judge's relevancy against people's judgements.
 
 retrieval sets (question, passage, relevant or not) and answers to this or to another question → similarity of the
-nearest sentence → threshold on one half of each set, figures on the other. ``python -m benchmarks.relevancy DATA``
-writes both into the package.
+nearest sentence, share of the question's words → weight and threshold on one half of each set's questions, figures on
+the other. ``python -m benchmarks.relevancy DATA`` writes both into the package.
 """
 
 from __future__ import annotations
@@ -21,22 +21,47 @@ from benchmarks.agreement import auroc
 from benchmarks.table import Column, Row, Setting, Table
 from rag_assets.answers.sentences import sentences
 from rag_assets.answers.vectors import SentenceVectors
-from rag_assets.judging.bearing import bearings
+from rag_assets.judging.bearing import Bearing, bearings, shared_words
 
-SETS = ("clapnq", "scifact", "anthropic-docs", "pubmedqa")
+SETS = ("clapnq", "scifact", "anthropic-docs", "pubmedqa", "squad")
+SPANS = ("squad",)  # sets whose answers are a word or two: no statements that could bear on anything
 QUESTIONS, QUICK_QUESTIONS = 100, 10  # of a set
 PASSAGES = 1_500  # of a set that are searched for near misses
 NEAREST = 5
-GRID = np.linspace(0.2, 0.8, 61)
+WEIGHTS = {
+    "contextual_relevancy": np.linspace(0, 1.5, 31),
+    # A statement that answers need not repeat the question: any weight was worse on the other halves.
+    "answer_relevancy": np.zeros(1),
+}
+THRESHOLDS = np.linspace(0.2, 2.0, 181)
 FILE = Path(__file__).resolve().parents[1] / "rag_assets" / "judging" / "bearing.json"
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Similarities of one metric and set, shape (n,), and whether people call the text relevant, shape (n,)."""
+    """Cases of one metric and set; all of shape (n,).
+
+    Attributes:
+        similarity: of the question and the nearest sentence.
+        shared: share of the question's words.
+        relevant: whether people call the text relevant.
+        chosen: whether it is of the half on which weight and threshold are chosen: every other question with all of
+            its passages, every other statement of the answers.
+    """
 
     similarity: NDArray[np.float64]
+    shared: NDArray[np.float64]
     relevant: NDArray[np.bool_]
+    chosen: NDArray[np.bool_]
+
+    def score(self, weight: float) -> NDArray[np.float64]:
+        """What is held against the threshold."""
+        return self.similarity + weight * self.shared
+
+    def half(self, chosen: bool) -> Labelled:
+        """The half for choosing, or the other."""
+        part = self.chosen == chosen
+        return Labelled(self.similarity[part], self.shared[part], self.relevant[part], self.chosen[part])
 
 
 def labelled(data: Path, most: int = QUESTIONS) -> dict[str, dict[str, Labelled]]:
@@ -58,51 +83,59 @@ def labelled(data: Path, most: int = QUESTIONS) -> dict[str, dict[str, Labelled]
         asked = {str(query): questions[str(query)] for query in order}
         found["contextual_relevancy"][name] = _contexts(asked, wanted, passages, vectors)
         answers = {query: answer for query, row in asked.items() if (answer := _reference(row)) is not None}
-        if answers:
+        if answers and name not in SPANS:
             found["answer_relevancy"][name] = _answers(asked, answers, vectors)
     return found
 
 
 def rows(setting: Setting) -> list[Row]:
-    """One per metric and set, measured on the second half at the shipped threshold."""
+    """One per metric and set, measured on the second half with the shipped weight and threshold."""
     found: list[Row] = []
     for metric, sets in labelled(setting.data, QUICK_QUESTIONS if setting.quick else QUESTIONS).items():
         for name, one in sets.items():
-            similarity, relevant = one.similarity[1::2], one.relevant[1::2]
+            other = one.half(False)
             found.append(
                 {
                     "metric": metric.replace("_", " "),
                     "set": name,
-                    "cases": len(relevant),
-                    "auroc": auroc(relevant, similarity),
-                    "agreement": float(np.mean((similarity >= bearings()[metric].threshold) == relevant)),
-                    "majority": float(max(relevant.mean(), 1 - relevant.mean())),
+                    **_measured(other, bearings()[metric]),
+                    "majority": float(max(other.relevant.mean(), 1 - other.relevant.mean())),
                 }
             )
     return found
 
 
 def fit(data: Path) -> None:
-    """Choose each metric's threshold on the first halves, measure on the second, write both."""
-    record = {}
-    for metric, sets in labelled(data).items():
-        threshold = max(
-            GRID, key=lambda t: np.mean([_balanced(one, t, slice(0, None, 2)) for one in sets.values()])
-        )
-        record[metric] = {
-            "threshold": round(float(threshold), 2),
-            "reliability": {
-                name: {
-                    "auroc": round(auroc(one.relevant[1::2], one.similarity[1::2]), 3),
-                    "agreement": round(
-                        float(np.mean((one.similarity[1::2] >= threshold) == one.relevant[1::2])), 3
-                    ),
-                    "cases": len(one.relevant[1::2]),
-                }
-                for name, one in sets.items()
-            },
-        }
+    """Choose each metric's weight and threshold on the first halves, measure on the second, write both."""
+    record = {metric: fitted(sets, WEIGHTS[metric]) for metric, sets in labelled(data).items()}
     FILE.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def fitted(sets: Mapping[str, Labelled], weights: NDArray[np.float64]) -> dict[str, Any]:
+    """Weight, threshold and what they reach; every set counts the same, whatever its size."""
+    chosen = [one.half(True) for one in sets.values()]
+    weight = max(weights, key=lambda w: np.mean([auroc(one.relevant, one.score(w)) for one in chosen]))
+    threshold = max(THRESHOLDS, key=lambda t: np.mean([_balanced(one, weight, t) for one in chosen]))
+    model = Bearing(round(float(weight), 2), round(float(threshold), 2), {})
+    measured = {name: _measured(one.half(False), model) for name, one in sets.items()}
+    return {
+        "words": model.words,
+        "threshold": model.threshold,
+        "reliability": {
+            name: {key: value if isinstance(value, int) else round(value, 3) for key, value in found.items()}
+            for name, found in measured.items()
+        },
+    }
+
+
+def _measured(one: Labelled, model: Bearing) -> dict[str, float | int]:
+    score = one.score(model.words)
+    return {
+        "auroc": auroc(one.relevant, score),
+        "agreement": float(np.mean((score >= model.threshold) == one.relevant)),
+        "balanced": _balanced(one, model.words, model.threshold),
+        "cases": len(one.relevant),
+    }
 
 
 def _contexts(
@@ -118,18 +151,21 @@ def _contexts(
     known = vectors.of([*(passages[one] for one in searched), *(row["text"] for row in asked.values())])
     matrix = np.stack([known[passages[one]] for one in searched])
     cases = []
-    for query, row in asked.items():
+    for place, (query, row) in enumerate(asked.items()):
         nearest = [searched[place] for place in np.argsort(-(matrix @ known[row["text"]]))[:NEAREST]]
-        cases += [(row["text"], passages[one], one in wanted[query]) for one in {*nearest, *wanted[query]}]
-    pieces = vectors.of(one for _, text, _ in cases for one in sentences(text))
+        for one in dict.fromkeys([*nearest, *sorted(wanted[query])]):
+            cases.append((row["text"], passages[one], one in wanted[query], place % 2 == 0))
+    pieces = vectors.of(one for _, text, *_ in cases for one in sentences(text))
     return Labelled(
         np.array(
             [
                 max(float(pieces[one] @ known[question]) for one in sentences(text))
-                for question, text, _ in cases
+                for question, text, *_ in cases
             ]
         ),
-        np.array([relevant for _, _, relevant in cases]),
+        np.array([shared_words(question, text) for question, text, *_ in cases]),
+        np.array([relevant for _, _, relevant, _ in cases]),
+        np.array([chosen for *_, chosen in cases]),
     )
 
 
@@ -137,14 +173,16 @@ def _answers(asked: Mapping[str, Any], texts: Mapping[str, str], vectors: Senten
     """Statements of the reference answer to a question, and of that to the next question."""
     known = vectors.of(row["text"] for row in asked.values())
     pieces = vectors.of(one for text in texts.values() for one in sentences(text))
-    similarity, relevant = [], []
+    cases = []
     queries = list(texts)
     for place, query in enumerate(queries):
+        question = asked[query]["text"]
         for other, label in ((query, True), (queries[place - 1], False)):
             for statement in sentences(texts[other]):
-                similarity.append(float(pieces[statement] @ known[asked[query]["text"]]))
-                relevant.append(label)
-    return Labelled(np.array(similarity), np.array(relevant))
+                similarity = float(pieces[statement] @ known[question])
+                cases.append((similarity, shared_words(question, statement), label, len(cases) % 2 == 0))
+    similarities, shared, relevant, chosen = (np.array(column) for column in zip(*cases, strict=True))
+    return Labelled(similarities, shared, relevant, chosen)
 
 
 def _reference(row: Mapping[str, Any]) -> str | None:
@@ -154,10 +192,10 @@ def _reference(row: Mapping[str, Any]) -> str | None:
     return answers[0] or None
 
 
-def _balanced(one: Labelled, threshold: float, half: slice) -> float:
+def _balanced(one: Labelled, weight: float, threshold: float) -> float:
     """Mean of sensitivity and specificity."""
-    passed, relevant = one.similarity[half] >= threshold, one.relevant[half]
-    return float(passed[relevant].mean() + (~passed[~relevant]).mean()) / 2
+    passed = one.score(weight) >= threshold
+    return float(passed[one.relevant].mean() + (~passed[~one.relevant]).mean()) / 2
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -174,11 +212,13 @@ TABLE = Table(
         Column("auroc", "AUROC", ".3f"),
         Column("agreement", "agreement at the threshold", ".3f"),
         Column("majority", "largest class", ".3f"),
+        Column("balanced", "balanced", ".3f"),
     ),
     above=(
         "Relevancy, by the local judge. Contextual: the passages that people call relevant to a question, among those "
         "that a vector search ranks highest. Of answers: statements of the reference answer, among those of the "
-        "answer to another question."
+        "answer to another question. Agreement rewards saying “no” where most passages are near misses; balanced is the "
+        "mean of the shares of relevant and of other texts that were told rightly."
     ),
 )
 

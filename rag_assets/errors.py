@@ -50,6 +50,11 @@ def printable(text: str) -> str:
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]", "\ufffd", text)
 
 
+def install(extra: str) -> str:
+    """The command that adds an extra, as it is written in a checkout; no registry has this package."""
+    return f".venv/bin/pip install -c constraints.txt -e '.[{extra}]'"
+
+
 class RagAssetsError(Exception):
     """Base of everything this package raises on purpose.
 

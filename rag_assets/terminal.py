@@ -26,9 +26,10 @@ from rich.progress import (
 from rich.table import Table
 
 from rag_assets.corpus import Corpus
-from rag_assets.evaluation.diagnosis import ADVICE, summarize_diagnoses
+from rag_assets.evaluation.diagnosis import advice, summarize_diagnoses
 from rag_assets.evaluation.metrics import title_of
-from rag_assets.gold.check import STALE, Finding
+from rag_assets.evaluation.regression import compared_in_words, regressions_of, unchecked
+from rag_assets.gold.check import UNMEETABLE, Finding
 from rag_assets.pipeline.progress import Progress as Listener
 from rag_assets.pipeline.progress import silent
 
@@ -45,7 +46,9 @@ if TYPE_CHECKING:
 
 out = Console()
 err = Console(stderr=True)
+LOG_WIDTH = 120  # of tables, where standard output is no terminal
 SHOWN = ("recall@5 hybrid", "ndcg@10 hybrid")
+HELD = "A rollback took back what the present documents and corpus file give; it is not published again by itself"
 HEADLINE = ("recall@5 hybrid", "ndcg@10 hybrid", "mrr hybrid")
 
 
@@ -99,6 +102,8 @@ def show_run(objects: ObjectStore, corpus: Corpus, outcome: RunOutcome) -> None:
         return
     state = status(objects, corpus)
     out.print(Panel(_state_table(state), title=_outcome(found), title_align="left", expand=False))
+    if found["candidate"] == "held":
+        say(f"{HELD}: change them, or roll forward with rag-assets rollback {corpus.name} --to N")
     called = Path(sys.argv[0])
     # What a person can copy: the path of an environment that is not activated.
     command = (
@@ -109,14 +114,15 @@ def show_run(objects: ObjectStore, corpus: Corpus, outcome: RunOutcome) -> None:
     say(f'Ask it      {command} query {corpus.name} "your question"')
     if state["publication"] > 1:
         say(f"Look back   {command} history {corpus.name}   ·   {command} rollback {corpus.name}")
-    say("See it      make ui   ·   dagster dev -m rag_assets.definitions")
+    make = "make ui   ·   " if Path("Makefile").is_file() else ""
+    say(f"See it      {make}dagster dev -m rag_assets.definitions")
 
 
 def _outcome(summary: Mapping[str, Any]) -> str:
     if summary["published"]:
         return "published"
     if summary["candidate"] == "held":
-        return "held back: a rollback took the present content back; it is published again when it changes"
+        return "held back by a rollback"
     return "nothing new to publish"
 
 
@@ -145,12 +151,18 @@ def show_plan(plan: Plan) -> None:
         "time",
         "unknown: this embedder has not run yet" if seconds is None else f"about {seconds:,.0f} s to embed",
     )
-    table.add_row(
-        "publication", "a new one, if the gate passes" if plan.publish else "none: nothing would change"
-    )
+    table.add_row("publication", _planned(plan))
     out.print(Panel(table, title=f"{plan.corpus}: plan", title_align="left", expand=False))
+    if plan.held:
+        say(f"{HELD}: change them, or roll forward with rag-assets rollback {plan.corpus} --to N")
     if plan.problem is not None:
         say(f"The run would stop: {plan.problem}")
+
+
+def _planned(plan: Plan) -> str:
+    if plan.held:
+        return "none: held back by a rollback"
+    return "a new one, if the gate passes" if plan.publish else "none: nothing would change"
 
 
 def show_hits(hits: Sequence[Hit]) -> None:
@@ -166,7 +178,7 @@ def show_hits(hits: Sequence[Hit]) -> None:
 
 
 def show_evaluation(report: Report, page: str) -> None:
-    """Headline metrics of a candidate against what is published, what to fix, and the verdict."""
+    """Headline metrics of a candidate against what is published, what to fix, what became worse, and the verdict."""
     table = Table("metric", "candidate", "published", "difference (95 %)", "questions", box=None)
     for row in report.metrics:
         if row.tag is None and row.mode == "hybrid":
@@ -178,20 +190,42 @@ def show_evaluation(report: Report, page: str) -> None:
                 "–" if found is None else f"{found.difference:+.3f} ({found.low:+.3f} … {found.high:+.3f})",
                 str(row.n),
             )
-    out.print(table)
-    faults = summarize_diagnoses(report.diagnoses)
-    if faults:
-        stage, count = faults[0]
-        say(f"fix first: {stage} ({count} of {len(report.diagnoses)} failing questions): {ADVICE[stage]}")
-    say(f"gate: {'passed' if report.verdict.passed else 'refused'}")
+    # A file or a CI log has no width of its own, and a broken line cannot be read there.
+    (out if out.is_terminal else Console(width=max(out.width, LOG_WIDTH))).print(table)
+    say(f"compared with: {compared_in_words(report)}")
+    _show_first_fault(report)
+    worse = regressions_of(report)
+    if worse:
+        say(f"WORSE than publication {report.compared_with}:")
+        for sentence in worse:
+            say(f"  {sentence}")
+    nothing = unchecked(report)
+    if nothing is not None:
+        say(f"NOTICE: {nothing}")
+    passed = "passed" + (f", but worse than publication {report.compared_with}" if worse else "")
+    say(f"gate: {passed if report.verdict.passed else 'refused'}")
     say(f"report: {page}")
+
+
+def _show_first_fault(report: Report) -> None:
+    faults = summarize_diagnoses(report.diagnoses)
+    if not faults:
+        return
+    first, new = faults[0], sum(fault.new for fault in faults)
+    share = (
+        f"{first.new} of {new} questions that went right before"
+        if new
+        else f"{first.questions} of {len(report.diagnoses)} failing questions"
+    )
+    extractive = report.judged is not None and report.judged.extractive
+    say(f"fix first: {first.stage} ({share}): {advice(first.stage, extractive=extractive)}")
 
 
 def show_findings(findings: Sequence[Finding]) -> None:
     """What is wrong with a gold set, question by question."""
     table = Table("question", "finding", "detail", box=None)
     for finding in findings:
-        colour = "red" if finding.kind in STALE else "yellow"
+        colour = "red" if finding.kind in UNMEETABLE else "yellow"
         table.add_row(escape(finding.question_id), f"[{colour}]{finding.kind}[/]", escape(finding.detail))
     out.print(table)
 

@@ -14,6 +14,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from rag_assets.cli import app
+from rag_assets.pipeline import readiness
 from rag_assets_tests.workspace import Workspace, document
 
 SETTINGS: dict[str, Any] = {
@@ -232,6 +233,35 @@ def test_plan_shows_and_changes_nothing(terminal: Terminal) -> None:
     assert "7 texts" in terminal.run("plan", "handbook").stdout
 
 
+def test_what_a_rollback_holds_back_is_said_by_run_and_plan_in_the_same_words(tmp_path: Path) -> None:
+    terminal = fresh(tmp_path)
+    terminal.workspace.run()
+    terminal.workspace.write("d1.md", document(9, 2))
+    terminal.workspace.run()
+    assert terminal.run("rollback", "handbook").exit_code == 0
+    for command in ("plan", "run"):
+        shown = " ".join(terminal.run(command, "handbook").stdout.split())
+        assert "held back by a rollback" in shown
+        assert "it is not published again by itself: change them, or roll forward" in shown
+        assert "nothing would change" not in shown and "nothing new to publish" not in shown
+    planned = terminal.json("plan", "handbook")
+    assert (planned["publish"], planned["held"]) == (False, True)
+
+
+def test_questions_that_came_after_the_publication_show_in_run_and_status(tmp_path: Path) -> None:
+    terminal = fresh(tmp_path, evaluation={}, gate={})
+    terminal.workspace.run()
+    before = terminal.json("status", "handbook")
+    assert before["metrics"] == {}
+    terminal.workspace.configure(**SETTINGS)
+    shown = terminal.run("run", "handbook").stdout
+    assert "nothing new to publish" in shown and "recall@5 hybrid  1.000" in shown
+    after = terminal.json("status", "handbook")
+    assert after["metrics"]["recall@5 hybrid"] == 1.0
+    assert after["report"] != before["report"]
+    assert after["report"].removesuffix("/report.html") in shown
+
+
 def test_rollback_is_on_record_and_needs_a_target(tmp_path: Path) -> None:
     terminal = fresh(tmp_path)
     assert terminal.run("rollback", "handbook").exit_code == 1
@@ -253,7 +283,7 @@ def test_rollback_is_on_record_and_needs_a_target(tmp_path: Path) -> None:
 
 
 def test_check_reads_all_corpus_files_and_gold_sets(terminal: Terminal, tmp_path: Path) -> None:
-    assert terminal.json("check") == [{"corpus": "handbook", "questions": 1}]
+    assert terminal.json("check") == [{"corpus": "handbook", "questions": 1, "warnings": []}]
     assert "handbook.yaml: valid, 1 gold questions" in terminal.run("check").stdout.replace("\n", "")
     (tmp_path / "corpora" / "gold.jsonl").write_text("{not json\n")
     result = terminal.run("check")
@@ -391,6 +421,40 @@ def test_a_dagster_home_that_is_no_folder_exits_with_2(
     assert result.exit_code == 2
     assert "DAGSTER_HOME" in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_check_warns_of_what_a_run_would_stumble_over_here(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "SUITES", ("no_such_package",))
+    terminal.workspace.configure(**SETTINGS, quality={}, sources=[{"type": "folder", "path": "gone"}])
+    (found,) = terminal.json("check")
+    assert found["questions"] == 1
+    folder, extra = found["warnings"]
+    assert folder.startswith("sources.0.path: there is no folder /") and folder.endswith("/corpora/gone")
+    assert "quality: no_such_package not installed: .venv/bin/pip install -c constraints.txt" in extra
+    shown = terminal.run("check").stdout
+    assert "warning: sources.0.path" in shown and "warning: quality" in shown
+
+
+def test_what_data_quality_refuses_is_called_so_with_its_stage_and_report(terminal: Terminal) -> None:
+    pytest.importorskip("great_expectations", reason="needs the extra 'quality'")
+    folder = terminal.workspace.path.parent / "suites"
+    folder.mkdir()
+    (folder / "documents.yaml").write_text(
+        "".join(
+            f"- expectation: expect_column_max_to_be_between\n  kwargs: {{column: documents, max_value: {most}}}\n"
+            f"  severity: {severity}\n"
+            for most, severity in ((1, "warning"), (2, "error"))
+        )
+    )
+    terminal.workspace.configure(**SETTINGS, quality={"suites": str(folder)})
+    result = terminal.run("run", "handbook")
+    assert result.exit_code == 1
+    said = result.stderr.splitlines()
+    assert said[0] == "error data quality of documents: errors stop what follows"
+    assert said[1].startswith("  error: ") and said[2].startswith("  warning: ")
+    assert said[3].startswith("Report  ") and said[3].endswith(".html")
 
 
 def test_check_asks_great_expectations_about_suites_of_ones_own(terminal: Terminal) -> None:

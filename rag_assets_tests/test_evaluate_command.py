@@ -84,14 +84,101 @@ def test_a_change_that_makes_search_worse_fails_the_build(workspace: Workspace, 
     assert any("nDCG@10 fell from" in str(failure.get("message")) for failure in failures)
 
 
-def test_what_a_rollback_took_back_is_not_called_evaluated(workspace: Workspace) -> None:
+def test_what_became_worse_stands_in_terminal_and_page_also_where_no_rule_forbids_it(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    workspace.run()
+    for place in range(len(TOPICS)):
+        workspace.write(f"{place:02d}.md", "# Untitled\n\nThis page has been emptied by mistake today.\n")
+    page = tmp_path / "report.html"
+    result = evaluate(workspace, "--html", str(page))
+    assert result.exit_code == 0
+    assert "WORSE than publication 1:\n  Recall@1 fell from" in result.stdout
+    assert "gate: passed, but worse than publication 1" in result.stdout
+    shown = page.read_text()
+    assert "✓</span> Passed" not in shown and "Passed, but worse" in shown
+    banner = shown.split("Worse than publication 1")[1].split("</div>")[0]
+    assert "nDCG@10 fell from" in banner and "type: markdown" in banner
+
+
+def keep_questions(workspace: Workspace, count: int) -> None:
+    path = workspace.path.parent / "gold.jsonl"
+    path.write_text("".join(f"{line}\n" for line in path.read_text().splitlines()[:count]))
+
+
+def test_too_few_questions_are_said_and_skipped_and_never_pass_for_compared(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    keep_questions(workspace, 6)
+    workspace.run()
+    workspace.write("00.md", "# Untitled\n\nThis page has been emptied by mistake today.\n")
+    verdict = tmp_path / "verdict.xml"
+    result = evaluate(workspace, "--fail-on-regression", "--junit", str(verdict))
+    assert result.exit_code == 0
+    assert "6 questions: too few to tell, at least 10 are needed; regression NOT checked" in result.stdout
+    cases = ElementTree.parse(verdict).findall(".//testcase[@classname='handbook.published']")
+    assert cases and all(case.find("skipped") is not None for case in cases)
+
+
+def test_without_a_gold_set_there_is_nothing_to_evaluate(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.configure()
+    verdict = tmp_path / "verdict.xml"
+    result = evaluate(workspace, "--junit", str(verdict))
+    assert result.exit_code == 2
+    assert "handbook has no gold set" in result.stderr
+    assert ElementTree.parse(verdict).find(".//error") is not None
+
+
+def test_what_stops_before_the_gate_is_an_error_in_the_verdict(workspace: Workspace, tmp_path: Path) -> None:
+    for place in range(20):
+        workspace.write(f"broken{place}.pdf", "%PDF-1.4 not really")
+    verdict = tmp_path / "verdict.xml"
+    assert evaluate(workspace, "--junit", str(verdict)).exit_code == 1
+    error = ElementTree.parse(verdict).find(".//error")
+    assert error is not None and "quarantined" in str(error.get("message"))
+
+
+@pytest.mark.parametrize("option", ["--junit", "--html"])
+def test_a_file_that_cannot_be_written_shows_before_the_work(
+    workspace: Workspace, tmp_path: Path, option: str
+) -> None:
+    for path in (tmp_path / "nowhere" / "verdict", tmp_path):
+        result = evaluate(workspace, option, str(path))
+        assert result.exit_code == 2
+        assert f"{path} cannot be written" in result.stderr
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_candidate_that_is_published_already_is_called_so(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.run()
+    page, verdict = tmp_path / "report.html", tmp_path / "verdict.xml"
+    result = evaluate(workspace, "--html", str(page), "--junit", str(verdict))
+    assert "compared with: the same as publication 1\n" in result.stdout
+    assert "<dd>the same as publication 1</dd>" in page.read_text()
+    assert "the same as publication 1" in verdict.read_text()
+    assert ElementTree.parse(verdict).find(".//skipped") is not None
+
+
+def test_the_table_is_not_broken_where_standard_output_is_no_terminal(workspace: Workspace) -> None:
+    workspace.run()
+    workspace.write("00.md", "# Rent rules\n\nAnother text about nothing.\n")
+    lines = evaluate(workspace).stdout.splitlines()
+    assert any(
+        "Contextual relevancy" in line and "… +" in line and line.endswith("12")
+        for line in map(str.rstrip, lines)
+    )
+
+
+def test_what_a_rollback_took_back_is_not_called_evaluated(workspace: Workspace, tmp_path: Path) -> None:
     workspace.run()
     workspace.write("00.md", "# Rent rules\n\nAnother text.\n")
     workspace.run()
     rollback(workspace.objects, workspace.name, None, reason="wrong", by="tests")
-    result = evaluate(workspace)
+    verdict = tmp_path / "verdict.xml"
+    result = evaluate(workspace, "--junit", str(verdict))
     assert result.exit_code == 1
     assert "a rollback took back" in " ".join(result.stderr.split())
+    assert ElementTree.parse(verdict).find(".//error") is not None
 
 
 @pytest.mark.parametrize("wrong", [False, True])

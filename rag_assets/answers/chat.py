@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from rag_assets import corpus
 from rag_assets.answers.generator import Failure
-from rag_assets.errors import ConfigurationError, redacted
+from rag_assets.errors import ConfigurationError, install, redacted
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -172,9 +172,7 @@ def _client(config: corpus.Endpoint, key: str) -> AsyncOpenAI:
     try:
         from openai import AsyncOpenAI
     except ImportError as error:
-        raise ConfigurationError(
-            "type: openai needs the extra 'quality': pip install 'rag-assets[quality]'"
-        ) from error
+        raise ConfigurationError(f"type: openai needs the extra 'quality': {install('quality')}") from error
     return AsyncOpenAI(
         base_url=config.url,
         api_key=key,

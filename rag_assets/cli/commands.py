@@ -173,6 +173,7 @@ def rollback(
 def check(as_json: AsJson = False) -> None:
     """Validate all corpus files and their gold sets."""
     from rag_assets.gold import load_gold
+    from rag_assets.pipeline.readiness import missing_here
     from rag_assets.quality import load_suites
     from rag_assets.quality.judge import check_suite
     from rag_assets.quality.suite import BUILT_IN
@@ -192,11 +193,19 @@ def check(as_json: AsJson = False) -> None:
             name: len(load_gold(corpus.gold_path).questions) if corpus.gold_path else 0
             for name, corpus in corpora.items()
         }
+        warnings = {name: missing_here(corpus) for name, corpus in corpora.items()}
         if as_json:
-            print_json([{"corpus": name, "questions": count} for name, count in questions.items()])
+            print_json(
+                [
+                    {"corpus": name, "questions": count, "warnings": warnings[name]}
+                    for name, count in questions.items()
+                ]
+            )
             return
         for name, count in questions.items():
             say(f"{folder / name}.yaml: valid, {count} gold questions")
+            for warning in warnings[name]:
+                say(f"  warning: {warning}")
 
 
 @app.command()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +22,12 @@ from rag_assets.cli.common import (
     print_json,
     reported,
 )
+from rag_assets.errors import ConfigurationError, RagAssetsError
+
+if TYPE_CHECKING:
+    from rag_assets.evaluation.report import Report
+    from rag_assets.orchestration.run import RunOutcome
+    from rag_assets.store.objects import ObjectStore
 
 
 class Against(StrEnum):
@@ -45,43 +52,88 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Build the candidate of the present corpus file, ask it the gold questions, and decide; publish nothing."""
-    from rag_assets.evaluation.files import PAGE_FILE, read_report
+    from rag_assets.evaluation.files import PAGE_FILE, page_of
     from rag_assets.evaluation.junit import junit as as_junit
-    from rag_assets.evaluation.junit import regressions_of
+    from rag_assets.evaluation.junit import junit_error
+    from rag_assets.evaluation.regression import regressions_of, unchecked
     from rag_assets.orchestration.run import run_corpus
     from rag_assets.terminal import progress_bars, show_evaluation
 
     with reported():
-        settings, found = load(corpus)
-        check_gold(found)
-        with progress_bars(quiet=as_json) as progress:
-            outcome = run_corpus(found, settings.store, reason="evaluate", progress=progress, publish=False)
-        objects = open_store(settings)
-        path = outcome.summary["report"]
-        written = read_report(objects, path) if path else None
-        regressions = regressions_of(written[0]) if written and fail_on_regression else []
-        if written is not None:
-            if junit is not None:
-                junit.write_text(
-                    as_junit(written[0], fail_on_regression=fail_on_regression), encoding="utf-8"
+        for path in (junit, html):
+            _check_writable(path)
+        try:
+            settings, found = load(corpus)
+            if found.gold_path is None:
+                raise ConfigurationError(
+                    f"{corpus} has no gold set, so that nothing can be measured: name one in evaluation.gold of its "
+                    "corpus file"
                 )
-            if html is not None:
-                html.write_bytes(objects.get(f"{path}/{PAGE_FILE}"))
+            check_gold(found)
+            with progress_bars(quiet=as_json) as progress:
+                outcome = run_corpus(
+                    found, settings.store, reason="evaluate", progress=progress, publish=False
+                )
+            objects = open_store(settings)
+            report = _report(objects, outcome)
+        except RagAssetsError as error:  # CI reads the file, whatever happened
+            if junit is not None:
+                junit.write_text(junit_error(corpus, str(error)), encoding="utf-8")
+            raise
+        stopped = _stopped(corpus, outcome, report)
+        regressions = regressions_of(report) if report and fail_on_regression else []
+        place = outcome.summary["report"]
+        if junit is not None:
+            verdict = (
+                junit_error(corpus, stopped or "there is no report")
+                if report is None
+                else as_junit(report, fail_on_regression=fail_on_regression, error=stopped)
+            )
+            junit.write_text(verdict, encoding="utf-8")
+        if html is not None and report is not None:
+            html.write_text(page_of(objects, place, report), encoding="utf-8")
         if as_json:
             summary = {name: value for name, value in outcome.summary.items() if name != "published"}
-            print_json({**summary, "against": against.value, "regressions": regressions})
-        elif written is not None:
-            show_evaluation(written[0], objects.uri(f"{path}/{PAGE_FILE}"))
-    for regression in regressions:
-        fail(regression)
+            told = unchecked(report) if report else None
+            print_json({**summary, "against": against.value, "regressions": regressions, "unchecked": told})
+        elif report is not None:
+            show_evaluation(report, objects.uri(f"{place}/{PAGE_FILE}"))
     if outcome.error is not None:
         fail(outcome.error)
         raise typer.Exit({"refused": REFUSED, "configuration": WRONG_USE}.get(outcome.cause or "", FAILED))
+    if stopped is not None:
+        fail(stopped)
+        raise typer.Exit(FAILED)
+    if regressions:
+        count = "1 regression" if len(regressions) == 1 else f"{len(regressions)} regressions"
+        fail(f"{corpus}: {count} against what is published, and --fail-on-regression forbids any")
+        raise typer.Exit(REFUSED)
+
+
+def _check_writable(path: Path | None) -> None:
+    """A file that cannot be written shows before the work, not after it."""
+    if path is None:
+        return
+    folder = path.resolve().parent
+    if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        raise ConfigurationError(f"{path} cannot be written; allowed: a file in a folder that exists")
+
+
+def _report(objects: ObjectStore, outcome: RunOutcome) -> Report | None:
+    """The report of a run, if it came that far; it knows whether it is of what is published."""
+    from rag_assets.evaluation.files import read_report
+
+    written = read_report(objects, outcome.summary["report"]) if outcome.summary["report"] else None
+    if written is None or outcome.summary["candidate"] not in ("unchanged", "held"):
+        return written[0] if written else None
+    return written[0].model_copy(update={"publication": outcome.summary["publication"]})
+
+
+def _stopped(corpus: str, outcome: RunOutcome, report: Report | None) -> str | None:
+    """Why what was measured does not count; None when it does, also where the gate refused it."""
     if outcome.summary["candidate"] == "held":
-        fail(
+        return (
             f"{corpus}: a rollback took back what the present documents and corpus file give, so that no candidate was "
             "built and what is published was measured; change one of them, or roll forward"
         )
-        raise typer.Exit(FAILED)
-    if regressions:
-        raise typer.Exit(REFUSED)
+    return outcome.error if report is None or report.verdict.passed else None

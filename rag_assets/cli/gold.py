@@ -67,25 +67,31 @@ def import_(
 def check(corpus: CorpusName, as_json: AsJson = False) -> None:
     """Hold the gold set against what the store holds of the corpus: what is gone, found nowhere or double."""
     from rag_assets.gold import load_gold
-    from rag_assets.gold.check import STALE
+    from rag_assets.gold.check import STALE, UNMEETABLE
     from rag_assets.pipeline.gold import check_corpus
+    from rag_assets.store.snapshots import SnapshotStore
     from rag_assets.terminal import say, show_findings
 
     with reported():
         settings, found = load(corpus)
         gold = load_gold(_gold_of(found.name, found.gold_path))
-        findings = check_corpus(open_store(settings), found, gold)
+        objects = open_store(settings)
+        findings = check_corpus(objects, found, gold)
         if as_json:
             print_json([asdict(finding) for finding in findings])
         else:
             if findings:
                 show_findings(findings)
             stale = {finding.question_id for finding in findings if finding.kind in STALE}
+            unmeetable = {finding.question_id for finding in findings if finding.kind in UNMEETABLE}
             say(
-                f"{found.name}: {len(gold.questions)} questions, {len(stale)} stale, {len(findings)} findings, "
+                f"{found.name}: {len(gold.questions)} questions, {len(stale)} stale, "
+                f"{len(unmeetable - stale)} with a passage that stands nowhere, {len(findings)} findings, "
                 f"{len(gold.proposals)} proposals wait for a yes"
             )
-        if any(finding.kind in STALE for finding in findings):
+            number = SnapshotStore(objects, found.name).latest().number
+            say(f"As of snapshot {number}, made by the last run; the sources may have changed since.")
+        if any(finding.kind in UNMEETABLE for finding in findings):
             raise typer.Exit(FAILED)
 
 

@@ -17,6 +17,9 @@ from rag_assets.corpus.models import Corpus
 from rag_assets.corpus.overrides import apply_overrides, stray_overrides
 from rag_assets.errors import CorpusFileError
 
+SWITCHES = (("quality",), ("evaluation", "answers"))
+"""Groups that are off when unset and on when written: a field left empty could mean either."""
+
 
 def load_corpus(path: Path, environ: Mapping[str, str] | None = None) -> Corpus:
     """Read and validate one corpus file.
@@ -29,6 +32,14 @@ def load_corpus(path: Path, environ: Mapping[str, str] | None = None) -> Corpus:
         CorpusFileError: naming every mistake with line, field, value found and what is allowed.
     """
     values, document = _parse(path)
+    empty = [
+        f"{path}:{line_of(document, field)}: {'.'.join(field)}: found nothing; write {field[-1]}: {{}} to turn it on, "
+        "or leave the line out"
+        for field in SWITCHES
+        if _is_left_empty(values, field)
+    ]
+    if empty:
+        raise CorpusFileError("\n".join(empty))
     values.setdefault("name", path.stem)
     overrides = apply_overrides(values, path.stem, os.environ if environ is None else environ)
     try:
@@ -86,6 +97,15 @@ def _parse(path: Path) -> tuple[dict[str, Any], Any]:
         found = "nothing" if values is None else f"a {type(values).__name__}"
         raise CorpusFileError(f"{path}:1: found {found}; allowed: a mapping of fields, such as 'sources:'")
     return values, document
+
+
+def _is_left_empty(values: Mapping[str, Any], field: tuple[str, ...]) -> bool:
+    group: Any = values
+    for name in field[:-1]:
+        group = group.get(name)
+        if not isinstance(group, dict):
+            return False
+    return field[-1] in group and group[field[-1]] is None
 
 
 def _line(error: MarkedYAMLError) -> int:

@@ -92,6 +92,12 @@ def _describe(problem: ErrorDetails) -> tuple[Location, str]:
         return (*location, "type"), f"{found}; allowed: {tags}"
     if kind == "value_error":
         return location, str(context["error"])
+    chosen = _by_tag(models)
+    if kind == "model_attributes_type" and chosen:
+        close = difflib.get_close_matches(str(problem["input"]), chosen, n=1)
+        hint = f"did you mean {{type: {close[0]}}}? " if close else ""
+        allowed_types = " or ".join(f"{{type: {one}, …}}" for one in chosen)
+        return location, f"found {_shown(problem['input'])}; {hint}allowed: {allowed_types}"
     return location, f"found {_shown(problem['input'])}; allowed: {_allowed(problem)}"
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from rag_assets.gold.words import PASSAGE_COVERAGE, RUN, covered, runs, spaced, words
+from rag_assets.evaluation.loss import DocumentTrace, cut_answer, lost_quote, short
 
 Stage = Literal["gold set", "parsing", "chunking", "embedding", "retrieval", "ranking", "generation"]
 ADVICE: Mapping[Stage, str] = {
@@ -21,10 +20,14 @@ ADVICE: Mapping[Stage, str] = {
     "parsing": "look at the parser: the sources hold what the parsed texts lack",
     "chunking": "look at the chunks: the parsed texts hold what the chunks lack",
     "embedding": "look at the vectors: full-text search finds what vector search misses",
-    "retrieval": "no search finds the right document: look at wording, model and full-text settings",
-    "ranking": "the right document is found too far down: give answers more contexts, or rank better",
-    "generation": "the contexts hold the answer and the generator misses it: look at prompt and model",
+    "retrieval": "no search finds what is wanted: look at wording, model and full-text settings",
+    "ranking": "what is wanted is found too far down: give answers more contexts, or rank better",
+    "generation": "search finds what is wanted, and the answer is wrong: look at prompt and model",
 }
+EXTRACTIVE_ADVICE = (
+    "search finds what is wanted, and what is quoted does not answer: let a language model answer"
+)
+"""Generation where no language model answers, which has neither prompt nor model."""
 COMPLAINTS = (
     ("faithfulness", 0.4, "the contexts do not support the answer"),
     ("answer_correctness", 0.3, "the answer is not what the reference says"),
@@ -45,23 +48,17 @@ class Diagnosis(BaseModel):
     question_id: str
     stage: Stage
     evidence: str
+    new: bool = Field(
+        default=False, description="Whether it went right in the published version, or is stale."
+    )
 
 
-@dataclass(frozen=True)
-class DocumentTrace:
-    """What became of a document that a question wants.
+class Fault(NamedTuple):
+    """A stage and how many questions it costs; ``new``: of those, the ones that went right before."""
 
-    Attributes:
-        quarantined: the reason, if it was not parsed.
-        source: its raw text, None when it cannot be read as text.
-        parsed: its parsed text.
-        chunks: the texts of its chunks in the index.
-    """
-
-    quarantined: str | None
-    source: str | None
-    parsed: str | None
-    chunks: Sequence[str]
+    stage: Stage
+    questions: int
+    new: int
 
 
 def suspects(row: Mapping[str, Any], contexts: int) -> bool:
@@ -102,7 +99,7 @@ def diagnose(
     identity = str(row["question_id"])
     if row.get("answerable") is False:
         if row.get("abstention") == 0.0:
-            evidence = f"no document answers it, yet it was answered: “{_short(row['answer'])}”"
+            evidence = f"no document answers it, yet it was answered: “{short(row['answer'])}”"
             return Diagnosis(question_id=identity, stage="generation", evidence=evidence)
         return None
     if not suspects(row, contexts):
@@ -111,9 +108,19 @@ def diagnose(
     return Diagnosis(question_id=identity, stage=stage, evidence=evidence)
 
 
-def summarize_diagnoses(found: Sequence[Diagnosis]) -> tuple[tuple[Stage, int], ...]:
-    """Stages by the number of questions that they cost, most first."""
-    return tuple(Counter(one.stage for one in found).most_common())
+def summarize_diagnoses(found: Sequence[Diagnosis]) -> tuple[Fault, ...]:
+    """Stages by the number of questions that they cost, most first.
+
+    Questions that went right in the published version decide: what was wrong before is not what a change did.
+    """
+    new = Counter(one.stage for one in found if one.new)
+    counted = Counter(one.stage for one in found).most_common()
+    return tuple(sorted((Fault(stage, n, new[stage]) for stage, n in counted), key=lambda one: -one.new))
+
+
+def advice(stage: Stage, *, extractive: bool) -> str:
+    """What to look at. ``extractive``: answers are quoted sentences, without a language model."""
+    return EXTRACTIVE_ADVICE if stage == "generation" and extractive else ADVICE[stage]
 
 
 def _first_loss(
@@ -126,10 +133,9 @@ def _first_loss(
         if trace.quarantined is not None:
             return "parsing", f"{document} is quarantined: {trace.quarantined}"
     missed = _missed(row, contexts)
-    for wanted in _texts_wanted(row, missed):
-        lost = _lost_on_the_way(wanted, traces)
-        if lost is not None:
-            return lost
+    lost = _lost_on_the_way(row, missed, traces)
+    if lost is not None:
+        return lost
     if missed:
         return _search_at_fault(missed, ranks, contexts)
     lacking = _contexts_lack(row, traces)
@@ -162,29 +168,19 @@ def _contexts_lack(row: Mapping[str, Any], traces: Mapping[str, DocumentTrace]) 
     return f"the contexts hold nothing of the reference answer; there are {parts}"
 
 
-def _texts_wanted(row: Mapping[str, Any], missed: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Quotes that must stand somewhere: passages, and the reference answer where there is one."""
+def _lost_on_the_way(
+    row: Mapping[str, Any], missed: Sequence[Mapping[str, Any]], traces: Mapping[str, DocumentTrace]
+) -> tuple[Stage, str] | None:
+    """The stage before search that lost a passage, or else the reference answer of what was answered wrongly."""
     quotes = [target["text"] for target in missed if target["kind"] == "passage"]
+    for quote in quotes:
+        lost = lost_quote(quote, traces)
+        if lost is not None:
+            return lost
     reference = row.get("reference")
-    if reference and not quotes and _bad_answer(row) is not None:
-        quotes.append(reference)
-    return quotes
-
-
-def _lost_on_the_way(wanted: str, traces: Mapping[str, DocumentTrace]) -> tuple[Stage, str] | None:
-    """Where a quote was lost between source and chunk; None when it was not, or nobody can tell."""
-    sources = [(name, trace.source) for name, trace in traces.items() if trace.source is not None]
-    parsed = [(name, trace.parsed) for name, trace in traces.items() if trace.parsed is not None]
-    in_source = next((name for name, text in sources if _holds(text, wanted)), None)
-    in_parsed = next((name for name, text in parsed if _holds(text, wanted)), None)
-    quoted = f"“{_short(wanted)}”"
-    if in_parsed is None:
-        if in_source is not None:
-            return "parsing", f"{in_source} holds {quoted}, its parsed text does not"
+    if not reference or quotes or _bad_answer(row) is None:
         return None
-    if not _holds("\n".join(traces[in_parsed].chunks), wanted):
-        return "chunking", f"the parsed text of {in_parsed} holds {quoted}, its chunks do not"
-    return None
+    return lost_quote(reference, traces) or cut_answer(reference, traces)
 
 
 def _search_at_fault(
@@ -197,7 +193,7 @@ def _search_at_fault(
         return "retrieval", shown
     if hybrid > contexts:
         return "ranking", f"{shown}; answers see the first {contexts}"
-    return "ranking", f"{shown}, but “{_short(missed[0]['text'])}” is not among the first {contexts}"
+    return "ranking", f"{shown}, but “{short(missed[0]['text'])}” is not among the first {contexts}"
 
 
 def shown_ranks(ranks: Mapping[str, int | None]) -> str:
@@ -220,17 +216,5 @@ def _bad_answer(row: Mapping[str, Any]) -> str | None:
     for metric, least, complaint in COMPLAINTS:
         value = row.get(metric)
         if value is not None and value < least:
-            return f"{complaint} ({metric.replace('_', ' ')} {value:.2f}: {_short(reasons.get(metric, ''))})"
+            return f"{complaint} ({metric.replace('_', ' ')} {value:.2f}: {short(reasons.get(metric, ''))})"
     return None
-
-
-def _holds(text: str, wanted: str) -> bool:
-    sequence, passage = words(text), words(wanted)
-    if len(passage) < RUN:
-        return spaced(passage) in spaced(sequence)
-    return len(covered(passage, runs(sequence))) >= PASSAGE_COVERAGE * len(passage)
-
-
-def _short(text: str | None, length: int = 100) -> str:
-    line = " ".join((text or "").split())
-    return line if len(line) <= length else f"{line[: length - 1].rstrip()}…"

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from rag_assets.evaluation.measured import WIDE, Measured
 from rag_assets.evaluation.page import render_page
 from rag_assets.evaluation.report import Report
-from rag_assets.store.files import ObjectDamaged, read_parquet, write_lazy
+from rag_assets.store.files import ObjectDamaged, read_parquet, scan_parquet, write_lazy
 from rag_assets.store.objects import ObjectNotFound, ObjectStore
 
 JSON_FILE = "report.json"
@@ -39,3 +39,10 @@ def read_report(objects: ObjectStore, prefix: str) -> tuple[Report, pl.DataFrame
         return Report.model_validate_json(report), figures
     except (ValidationError, ObjectNotFound, ObjectDamaged):
         return None
+
+
+def page_of(objects: ObjectStore, prefix: str, report: Report) -> str:
+    """The page of a report that was read below a prefix, with what is known of it by now: its publication."""
+    path = f"{prefix}/{QUESTIONS_FILE}"
+    figures = read_parquet(objects, path, pl.exclude(WIDE))
+    return render_page(report, Measured(figures, scan_parquet(objects, path)))

@@ -1,86 +1,98 @@
 """The verdict as JUnit XML, which every CI system shows.
 
 ``Report`` → one test case per condition of the gate, per problem, and per comparison with the
-published version.
+published version. What could not be compared is skipped; what stopped before there was a report is an error.
 """
 
 from __future__ import annotations
 
-from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
+from collections.abc import Sequence
+
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+from junitparser.junitparser import FinalResult
 
 from rag_assets.errors import printable
-from rag_assets.evaluation.certainty import LEAST_QUESTIONS
-from rag_assets.evaluation.details import HEADLINE_MODE
 from rag_assets.evaluation.metrics import title_of
+from rag_assets.evaluation.regression import (
+    compared_in_words,
+    explain,
+    headline_rows,
+    is_too_few,
+    is_worse,
+    unchecked,
+)
 from rag_assets.evaluation.report import Report
 from rag_assets.evaluation.slices import describe
-from rag_assets.evaluation.summary import ComparisonRow
 
 
-def junit(report: Report, *, fail_on_regression: bool) -> str:
+def junit(report: Report, *, fail_on_regression: bool, error: str | None = None) -> str:
     """The report as JUnit XML.
 
     Args:
         report: an evaluation.
         fail_on_regression: metrics and slices that are worse beyond noise are failures.
+        error: why the evaluation does not count, as when it could not be of the present candidate.
     """
-    gate = TestSuite(f"{report.corpus}: gate")
+    name = report.corpus
+    gate = TestSuite(f"{name}: gate")
+    if error is not None:
+        gate.add_testcase(_case(name, "candidate", "evaluated", Error(printable(error))))
     for problem in report.verdict.problems:
-        gate.add_testcase(_case(report, "candidate", "sound", problem))
+        gate.add_testcase(_case(name, "candidate", "sound", Failure(printable(problem))))
     for outcome in report.verdict.outcomes:
         rule = outcome.rule
-        name = " ".join(
+        title = " ".join(
             part for part in (title_of(rule.metric), rule.mode, rule.tag or "", outcome.condition) if part
         )
-        gate.add_testcase(_case(report, "gate", name, None if outcome.passed else outcome.reason))
-    compared = TestSuite(f"{report.corpus}: against publication {report.compared_with or 'none'}")
-    for row in report.comparison:
-        if row.mode == HEADLINE_MODE:
-            worse = fail_on_regression and _worse(row)
-            compared.add_testcase(
-                _case(report, "published", title_of(row.metric), explain(row) if worse else None)
-            )
-    if report.judged is not None and report.judged.incomparable is not None:
-        said = report.judged.incomparable if fail_on_regression else None
-        compared.add_testcase(_case(report, "published", "comparable", said))
-    for part in report.slices:
-        case = _case(
-            report,
-            "slices",
-            f"{part.slice}, {title_of(part.metric)}",
-            describe(part) if fail_on_regression and part.certainty == "worse" else None,
-        )
-        if part.certainty in (None, "too few questions"):
-            case.result = [Skipped(f"{part.n} questions are too few, or there is nothing to compare with")]
+        failed = None if outcome.passed else Failure(printable(outcome.reason))
+        gate.add_testcase(_case(name, "gate", title, failed))
+    compared = TestSuite(f"{name}: {compared_in_words(report)}")
+    for case in _comparisons(report, fail_on_regression):
         compared.add_testcase(case)
-    document = JUnitXml()
-    document.add_testsuite(gate)
-    document.add_testsuite(compared)
-    return str(document.tostring().decode())
+    return _document([gate, compared])
 
 
-def regressions_of(report: Report) -> list[str]:
-    """Metrics and slices that are worse than published beyond noise, or that nobody can compare, in sentences."""
-    worse = [explain(row) for row in report.comparison if row.mode == HEADLINE_MODE and _worse(row)]
+def junit_error(corpus: str, error: str) -> str:
+    """JUnit XML of an evaluation that stopped before there was anything to report."""
+    suite = TestSuite(f"{corpus}: gate")
+    suite.add_testcase(_case(corpus, "candidate", "evaluated", Error(printable(error))))
+    return _document([suite])
+
+
+def _comparisons(report: Report, fail_on_regression: bool) -> list[TestCase]:
+    name, found = report.corpus, []
+    nothing = unchecked(report)
+    if not report.comparison and nothing is not None:
+        found.append(_case(name, "published", "compared", Skipped(nothing)))
+    for row in headline_rows(report):
+        result: FinalResult | None = None
+        if is_too_few(row):
+            result = Skipped(f"{row.n} questions are too few to tell")
+        elif fail_on_regression and is_worse(row):
+            result = Failure(printable(explain(row)))
+        found.append(_case(name, "published", title_of(row.metric), result))
     if report.judged is not None and report.judged.incomparable is not None:
-        worse.append(report.judged.incomparable)
-    return worse + [describe(row) for row in report.slices if row.certainty == "worse"]
+        failed = Failure(printable(report.judged.incomparable)) if fail_on_regression else None
+        found.append(_case(name, "published", "comparable", failed))
+    for part in report.slices:
+        result = None
+        if part.certainty in (None, "too few questions"):
+            result = Skipped(f"{part.n} questions are too few, or there is nothing to compare with")
+        elif fail_on_regression and part.certainty == "worse":
+            result = Failure(printable(describe(part)))
+        found.append(_case(name, "slices", f"{part.slice}, {title_of(part.metric)}", result))
+    return found
 
 
-def _worse(row: ComparisonRow) -> bool:
-    return row.n >= LEAST_QUESTIONS and row.high < 0
-
-
-def explain(row: ComparisonRow) -> str:
-    """A comparison in one sentence."""
-    return (
-        f"{title_of(row.metric)} fell from {row.published:.3f} to {row.candidate:.3f} on {row.n} questions "
-        f"(difference between {row.low:+.3f} and {row.high:+.3f})"
-    )
-
-
-def _case(report: Report, group: str, name: str, problem: str | None) -> TestCase:
-    case = TestCase(printable(name), classname=f"{report.corpus}.{group}")
-    if problem is not None:
-        case.result = [Failure(printable(problem))]
+def _case(corpus: str, group: str, name: str, result: FinalResult | None) -> TestCase:
+    case = TestCase(printable(name), classname=f"{corpus}.{group}")
+    if result is not None:
+        case.result = [result]
     return case
+
+
+def _document(suites: Sequence[TestSuite]) -> str:
+    document = JUnitXml()
+    for suite in suites:
+        document.add_testsuite(suite)
+    return str(document.tostring().decode())

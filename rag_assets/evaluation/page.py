@@ -17,10 +17,11 @@ from rag_assets.corpus import ANSWER_METRICS
 from rag_assets.evaluation import plots
 from rag_assets.evaluation.answer_plot import answer_rows, answers_svg
 from rag_assets.evaluation.details import DECIDING_METRIC, HEADLINE_MODE
-from rag_assets.evaluation.diagnosis import ADVICE, summarize_diagnoses
+from rag_assets.evaluation.diagnosis import advice, summarize_diagnoses
 from rag_assets.evaluation.drawing import NARROW, WIDE
 from rag_assets.evaluation.measured import Measured
 from rag_assets.evaluation.metrics import title_of
+from rag_assets.evaluation.regression import compared_in_words, regressions_of, unchecked
 from rag_assets.evaluation.report import Report
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def render_page(report: Report, measured: Measured) -> str:
         charts["ranks"] = _both_widths(lambda width: plots.ranks_svg(measured.figures, width))
     if report.changes:
         charts["changes"] = _both_widths(lambda width: plots.changes_svg(report, width))
+    faults = summarize_diagnoses(report.diagnoses)
+    extractive = report.judged is not None and report.judged.extractive
     answered = answer_rows(report)
     if answered:
         charts["answers"] = _both_widths(lambda width: answers_svg(report, width))
@@ -60,7 +63,11 @@ def render_page(report: Report, measured: Measured) -> str:
         gained=[change for change in report.changes if change.candidate > change.published][:LISTED_CHANGES],
         lost=[change for change in report.changes if change.candidate < change.published][:LISTED_CHANGES],
         facts=list(_facts(report.index)),
-        faults=[(stage, count, ADVICE[stage]) for stage, count in summarize_diagnoses(report.diagnoses)],
+        compared=compared_in_words(report),
+        worse=regressions_of(report),
+        unchecked=None if report.compared_with is None else unchecked(report),
+        faults=[(fault, advice(fault.stage, extractive=extractive)) for fault in faults],
+        new_faults=sum(fault.new for fault in faults),
         asked=dict(measured.figures.select("question_id", "question").iter_rows())
         | {one.question_id: one.question for one in report.stale},
         listed_faults=LISTED_FAULTS,

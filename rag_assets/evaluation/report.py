@@ -26,7 +26,7 @@ from rag_assets.evaluation.details import (
 from rag_assets.evaluation.diagnosis import Diagnosis
 from rag_assets.evaluation.gate import Verdict, decide
 from rag_assets.evaluation.measured import Measured
-from rag_assets.evaluation.slices import SliceRow, describe, regressions
+from rag_assets.evaluation.slices import SliceRow
 from rag_assets.evaluation.standards import max_unjudged_share
 from rag_assets.evaluation.summary import ComparisonRow, MetricRow, compare, pair, summarize
 from rag_assets.evaluation.value import Value
@@ -60,6 +60,9 @@ class Judged(Value):
     """Who answered and who judged, and how far the judge can be trusted."""
 
     generator: str
+    extractive: bool = Field(
+        default=False, description="Whether answers are quoted, without a language model."
+    )
     judge: str
     reliability: dict[str, JsonValue] = Field(
         description="By metric and human-labelled set: auroc, agreement, cases. Empty: never measured."
@@ -78,6 +81,9 @@ class Report(Value):
 
     corpus: str
     subject: Subject
+    publication: int | None = Field(
+        default=None, description="Number of the publication that was measured; None for a candidate."
+    )
     compared_with: int | None = Field(description="Number of the publication; None when there was none.")
     created: Annotated[AwareDatetime, Field(description="UTC.")]
     gold_digest: str | None
@@ -175,8 +181,6 @@ def build_report(
         index=dict(index),
         warnings=(
             *_own_warnings(gold, questions, before, stale),
-            *(f"{describe(row)}." for row in regressions(slices)),
-            *([f"{judged.incomparable}."] if judged is not None and judged.incomparable else []),
             *warnings,
         ),
         judged=judged,

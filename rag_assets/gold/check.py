@@ -17,8 +17,10 @@ from rag_assets.gold.question import GoldSet, Question
 from rag_assets.gold.words import PASSAGE_COVERAGE, RUN, covered, runs, spaced, words
 
 Kind = Literal["dead document", "quarantined document", "dead passage", "answer not found", "near duplicate"]
-STALE: frozenset[Kind] = frozenset(("dead document", "dead passage"))
-"""What makes a question unusable, as against worth a look."""
+STALE: frozenset[Kind] = frozenset(("dead document",))
+"""What makes a question stale: it is not counted."""
+UNMEETABLE: frozenset[Kind] = STALE | {"dead passage"}
+"""What no search can meet, as against worth a look. A dead passage counts as a miss: a parser may have lost it."""
 
 ANSWER_COVERAGE = 0.5
 """Share of a reference answer's words that its documents must hold; it may be worded otherwise."""

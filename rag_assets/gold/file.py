@@ -12,6 +12,7 @@ The last is a proposal: it is not asked until a person has removed ``accepted`` 
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -268,11 +269,19 @@ def _explain(error: ValidationError) -> Iterator[str]:
         if problem["type"] == "missing":
             yield f"{field}: missing; this field is required"
         elif problem["type"] == "extra_forbidden":
-            yield f"{field}: unknown field; allowed: {_FIELDS}"
+            close = difflib.get_close_matches(field, list(_Line.model_fields), n=1)
+            yield f"{field}: unknown field; {f'did you mean {close[0]!r}? ' if close else ''}allowed: {_FIELDS}"
+        elif problem["type"] == "list_type":
+            yield f"{field}: found {_short(problem['input'])}; allowed: a list, such as {_as_list(problem['input'])}"
         elif not field:
             yield message
         else:
             yield f"{field}: found {_short(problem['input'])}; {message}"
+
+
+def _as_list(value: Any) -> str:
+    """What was probably meant."""
+    return json.dumps([value] if isinstance(value, str) else ["…"], ensure_ascii=False)
 
 
 def _short(value: Any) -> str:

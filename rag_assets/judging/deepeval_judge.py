@@ -18,7 +18,7 @@ from rag_assets import corpus
 from rag_assets.answers.chat import ChatEndpoint
 from rag_assets.answers.generator import Failure
 from rag_assets.answers.sentences import sentences
-from rag_assets.errors import ConfigurationError
+from rag_assets.errors import ConfigurationError, install
 from rag_assets.gold.words import words
 from rag_assets.judging.judge import Case, Judgement, Score
 from rag_assets.store.digest import fingerprint
@@ -245,5 +245,5 @@ def _deepeval_version() -> str:
         return version("deepeval")
     except PackageNotFoundError as error:
         raise ConfigurationError(
-            "a judge of type openai needs the extra 'quality': pip install 'rag-assets[quality]'"
+            f"a judge of type openai needs the extra 'quality': {install('quality')}"
         ) from error

@@ -19,13 +19,13 @@ from rag_assets.answers.generator import Failure
 from rag_assets.answers.sentences import sentences
 from rag_assets.answers.vectors import SentenceVectors
 from rag_assets.gold.words import spaced, words
-from rag_assets.judging.bearing import bearings
+from rag_assets.judging.bearing import bearings, shared_words
 from rag_assets.judging.judge import Case, Judgement, Score
 from rag_assets.judging.support import STEM, Evidence, SupportModel, support_model
 from rag_assets.store.digest import fingerprint
 from rag_assets.store.objects import ObjectStore
 
-VERSION = 2  # raise when this file judges otherwise
+VERSION = 3  # raise when this file judges otherwise
 _STATED = re.compile(r"(?<![\w-])\d+(?:[.,:]\d+)*(?![\d]|-[A-Za-z])")
 _Vectors = Mapping[str, NDArray[np.float32]]
 
@@ -42,7 +42,7 @@ class LocalJudge:
             "model": self._vectors.model,
             "vectors": self._vectors.fingerprint,
             "weights": [*self._model.weights.tolist(), self._model.intercept, self._model.threshold],
-            "bearing": {metric: one.threshold for metric, one in bearings().items()},
+            "bearing": {metric: [one.words, one.threshold] for metric, one in bearings().items()},
         }
         self.fingerprint = fingerprint({key: value for key, value in self.about.items() if key != "model"})
 
@@ -82,13 +82,14 @@ class LocalJudge:
 
     def _judge(self, case: Case, vectors: _Vectors) -> dict[str, Score]:
         evidence = evidence_of(case.contexts, vectors)
-        question = vectors[case.question]
         contexts = [(context, sentences(context)) for context in case.contexts]
-        scores = {"contextual_relevancy": _relevancy("contextual_relevancy", contexts, question, vectors)}
+        scores = {
+            "contextual_relevancy": _relevancy("contextual_relevancy", contexts, case.question, vectors)
+        }
         if case.answer is not None:
             scores["faithfulness"] = self._supported(case.answer, evidence, vectors)
             statements = [(one, [one]) for one in sentences(case.answer)]
-            scores["answer_relevancy"] = _relevancy("answer_relevancy", statements, question, vectors)
+            scores["answer_relevancy"] = _relevancy("answer_relevancy", statements, case.question, vectors)
         if case.reference is not None:
             found = self._supported(case.reference, evidence, vectors)
             held = [holds for _, holds in found.evidence]
@@ -173,13 +174,19 @@ def evidence_of(contexts: Sequence[str], vectors: Mapping[str, NDArray[np.float3
 def _relevancy(
     metric: str,
     texts: Sequence[tuple[str, Sequence[str]]],
-    question: NDArray[np.float32],
+    question: str,
     vectors: _Vectors,
 ) -> Score:
-    """Share of texts, given with their sentences, of which a sentence bears on the question."""
-    least = bearings()[metric].threshold
+    """Share of texts, given with their sentences, that bear on the question."""
+    model, asked = bearings()[metric], vectors[question]
     verdicts = tuple(
-        (text, max((float(vectors[one] @ question) for one in pieces), default=0.0) >= least)
+        (
+            text,
+            model.bears(
+                max((float(vectors[one] @ asked) for one in pieces), default=0.0),
+                shared_words(question, text),
+            ),
+        )
         for text, pieces in texts
     )
     bearing = sum(bears for _, bears in verdicts)

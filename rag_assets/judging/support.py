@@ -54,7 +54,7 @@ class Evidence:
 
     def features(self, statement: str, vector: _Vector) -> _Features:
         """``FEATURES`` of one statement."""
-        stems = [_stem(word) for word in words(statement)]
+        stems = [stem(word) for word in words(statement)]
         if not self.sentences or not stems:
             return np.zeros(len(FEATURES))
         similar = self.vectors @ vector
@@ -63,18 +63,18 @@ class Evidence:
         everywhere = frozenset().union(*(one.stems for one in prepared))
         nearby = frozenset().union(*(prepared[place].stems for place in nearest))
         pairs = frozenset().union(*(one.pairs for one in prepared))
-        weights = {stem: _weight(stem) for stem in stems}
-        total = sum(weights[stem] for stem in stems)
+        weights = {one: weight(one) for one in stems}
+        total = sum(weights[one] for one in stems)
         asked = list(itertools.pairwise(stems))
         text = " ".join(self.sentences)
         return np.array(
             [
                 float(similar[nearest[0]]),
-                sum(weights[stem] for stem in stems if stem in everywhere) / total,
-                sum(weights[stem] for stem in stems if stem in nearby) / total,
+                sum(weights[one] for one in stems if one in everywhere) / total,
+                sum(weights[one] for one in stems if one in nearby) / total,
                 _share([pair in pairs for pair in asked]),
                 _share([number in text for number in _NUMBER.findall(statement)]),
-                _share([_stem(name.casefold()) in everywhere for name in _NAME.findall(statement)]),
+                _share([stem(name.casefold()) in everywhere for name in _NAME.findall(statement)]),
             ]
         )
 
@@ -123,17 +123,18 @@ class _Prepared:
 
 @lru_cache(maxsize=8192)
 def _prepared(sentence: str) -> _Prepared:
-    stems = [_stem(word) for word in words(sentence)]
+    stems = [stem(word) for word in words(sentence)]
     return _Prepared(frozenset(stems), frozenset(itertools.pairwise(stems)))
 
 
-def _stem(word: str) -> str:
+def stem(word: str) -> str:
+    """The part of a word by which it is compared."""
     return word[:STEM]
 
 
-def _weight(stem: str) -> float:
+def weight(stemmed: str) -> float:
     """Longer words say more: a stand-in for rarity that needs no corpus."""
-    return float(len(stem)) if len(stem) > 2 else 0.5
+    return float(len(stemmed)) if len(stemmed) > 2 else 0.5
 
 
 def _share(hits: Sequence[bool]) -> float:

@@ -7,7 +7,7 @@ Annotations here are read by Dagster when an asset is defined, so they must not 
 """
 
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -25,6 +25,8 @@ from rag_assets.store.objects import ObjectStore
 
 CHECK = "delivered"
 TICK_SECONDS = 5
+LOOK_AGAIN = timedelta(minutes=1)
+"""Between two looks whether targets still know what they were told."""
 
 
 def invalidation_assets(corpus: Corpus, publication: dg.AssetsDefinition) -> list[dg.AssetsDefinition]:
@@ -86,6 +88,10 @@ def _due(target: TargetStatus, now: datetime) -> bool:
     return bool(target.behind or target.erasures_behind) and not rests
 
 
+def _looked(cursor: str | None) -> datetime:
+    return datetime.fromisoformat(cursor) if cursor else datetime.min.replace(tzinfo=UTC)
+
+
 def publication_sensor(corpus: Corpus) -> list[dg.SensorDefinition]:
     """The sensor that delivers what no run has delivered; none where the corpus file names no targets."""
     if corpus.invalidation is None:
@@ -105,6 +111,10 @@ def publication_sensor(corpus: Corpus) -> list[dg.SensorDefinition]:
         now = datetime.now(UTC)
         due = [target for target in status(ObjectStore.open(store.url), corpus) if _due(target, now)]
         if not due:
+            if now - _looked(context.cursor) >= LOOK_AGAIN:
+                # A Redis that lost its data is told everything anew; nobody else is sent anything.
+                deliver(ObjectStore.open(store.url), corpus)
+                context.update_cursor(now.isoformat())
             return dg.SkipReason("every target knows what readers see, or rests after a failure")
         # What is seen twice has the same key; a run that failed over it gives another one.
         _, last = failures(context.instance, job)

@@ -15,6 +15,7 @@ from rag_assets.answers.asking import AskCounts
 from rag_assets.chunking.stage import ChunkCounts
 from rag_assets.corpus import Corpus
 from rag_assets.embedding.stage import EmbeddingCounts
+from rag_assets.evaluation.regression import regressions_of
 from rag_assets.evaluation.report import Report
 from rag_assets.index.candidate import Candidate
 from rag_assets.invalidation.deliver import Outcome
@@ -157,6 +158,9 @@ def evaluation(pipeline: Pipeline, report: Report, path: str) -> Facts:
         facts["plot"] = _picture("metrics by search mode", modes_png(report))
     if answer_rows(report):
         facts["answers_plot"] = _picture("metrics of answers", answers_png(report))
+    worse = regressions_of(report)
+    if worse:
+        facts["worse"] = dg.MetadataValue.md("\n".join(f"- {sentence}" for sentence in worse))
     if report.warnings:
         facts["warnings"] = dg.MetadataValue.md("\n".join(f"- {warning}" for warning in report.warnings))
     return facts

@@ -40,7 +40,7 @@ def quality_results(pipeline: Pipeline, stage: Stage) -> list[dg.AssetCheckResul
             passed=not report.failed,
             # A blocking check that fails as a warning blocks nothing.
             severity=dg.AssetCheckSeverity.ERROR if report.errors else dg.AssetCheckSeverity.WARN,
-            description="\n".join(result.sentence for result in report.failed) or None,
+            description="\n".join(f"{one.severity}: {one.sentence}" for one in report.failed) or None,
             metadata=_facts(pipeline, report),
         )
     ]

@@ -17,6 +17,7 @@ from dagster_shared.error import SerializableErrorInfo
 from rag_assets.corpus import Corpus
 from rag_assets.errors import ConfigurationError, GateRefused
 from rag_assets.orchestration.assets import corpus_assets
+from rag_assets.orchestration.quality import CHECK as QUALITY
 from rag_assets.orchestration.resources import StoreResource
 from rag_assets.orchestration.tags import BY_TAG
 from rag_assets.pipeline.progress import Progress
@@ -111,8 +112,11 @@ def _instance() -> dg.DagsterInstance:
 def _failure(result: dg.ExecuteInProcessResult) -> tuple[str, Literal["refused", "configuration", "failed"]]:
     """What stopped a run, without the trace: a check's finding, or the message of the first failed step."""
     for check in result.get_asset_check_evaluations():
-        if not check.passed:
-            return str(check.description), "refused" if check.check_name == "gate" else "failed"
+        if check.passed or check.severity is not dg.AssetCheckSeverity.ERROR:
+            continue  # a warning stops nothing
+        if check.check_name == QUALITY:
+            return _quality_failure(check), "failed"
+        return str(check.description), "refused" if check.check_name == "gate" else "failed"
     retried: str | None = None
     for event in result.all_events:
         if event.is_step_up_for_retry:
@@ -128,6 +132,14 @@ def _failure(result: dg.ExecuteInProcessResult) -> tuple[str, Literal["refused",
             # When retries are used up, Dagster reports their number and not the error.
             return retried or _message(error) or "a step failed; see the Dagster log", "failed"
     return "the run failed; see the Dagster log", "failed"
+
+
+def _quality_failure(check: dg.AssetCheckEvaluation) -> str:
+    found = str(check.description).replace("\n", "\n  ")
+    report = check.metadata["report"].value
+    return (
+        f"data quality of {check.asset_key.path[-1]}: errors stop what follows\n  {found}\nReport  {report}"
+    )
 
 
 def _message(error: SerializableErrorInfo | None) -> str | None:

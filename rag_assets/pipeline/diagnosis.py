@@ -12,13 +12,13 @@ import polars as pl
 from rag_assets.errors import RagAssetsError
 from rag_assets.evaluation.diagnosis import (
     Diagnosis,
-    DocumentTrace,
     diagnose,
     misled_by_vectors,
     shown_ranks,
     suspects,
 )
-from rag_assets.evaluation.measured import Measured
+from rag_assets.evaluation.loss import DocumentTrace
+from rag_assets.evaluation.measured import SHOWN_MODE, Measured
 from rag_assets.parsing.stage import document_store
 from rag_assets.sources.open import open_sources
 from rag_assets.store.snapshots import OK
@@ -33,46 +33,81 @@ _TAG = re.compile(r"<[^>]+>")
 
 
 def diagnose_all(
-    pipeline: Pipeline, candidate: Candidate, measured: Measured, stale: Mapping[str, tuple[str, ...]]
+    pipeline: Pipeline,
+    candidate: Candidate,
+    measured: Measured,
+    published: Measured | None,
+    stale: Mapping[str, tuple[str, ...]],
 ) -> tuple[tuple[Diagnosis, ...], int]:
     """A diagnosis of every question that went wrong, stale ones included, and how many were left out.
 
     Args:
         measured: the evaluation, stale questions left out.
+        published: that of the published version, None when there is none.
         stale: documents that are gone, by question id.
     """
     answers = pipeline.corpus.evaluation.answers
     contexts = answers.contexts if answers else DEFAULT_CONTEXTS
-    questions = measured.figures
-    rows = questions.filter(mode="hybrid").iter_rows(named=True)
+    rows = measured.figures.filter(mode=SHOWN_MODE).iter_rows(named=True)
     wrong = [row for row in rows if suspects(row, contexts)]
     failing = wrong[:: max(1, math.ceil(len(wrong) / TRACED))]  # from all parts of the gold set
-    ranks: dict[str, dict[str, int | None]] = {}
-    for identity, mode, rank in questions.select("question_id", "mode", "first_rank").iter_rows():
-        ranks.setdefault(identity, {})[mode] = rank
+    texts = measured.texts(row["question_id"] for row in failing)
+    failing = [row | texts[row["question_id"]] for row in failing]
+    ranks = _ranks(measured)
     traces = _traces(pipeline, candidate, failing)
-    misled = misled_by_vectors(ranks, contexts)
+    right = frozenset[str]() if published is None else _went_right(published, contexts)
     found = [
-        Diagnosis(question_id=identity, stage="gold set", evidence=f"{gone[0]} is not in the corpus")
+        Diagnosis(
+            question_id=identity, stage="gold set", evidence=f"{gone[0]} is not in the corpus", new=True
+        )
         for identity, gone in stale.items()
     ]
-    texts = measured.texts(row["question_id"] for row in failing)
     for row in failing:
         mine = {name: traces[name] for name in _documents(row) if name in traces}
-        one = diagnose(row | texts[row["question_id"]], ranks[row["question_id"]], mine, contexts)
+        one = diagnose(row, ranks.get(row["question_id"], {}), mine, contexts)
         if one is not None:
-            found.append(one)
+            found.append(one.model_copy(update={"new": row["question_key"] in right}))
     known = {one.question_id for one in found} | {row["question_id"] for row in failing}
+    misled = misled_by_vectors(ranks, contexts)
+    keys = dict(measured.figures.select("question_id", "question_key").iter_rows())
     found += [
-        Diagnosis(question_id=identity, stage="embedding", evidence=shown_ranks(ranks[identity]))
+        Diagnosis(
+            question_id=identity,
+            stage="embedding",
+            evidence=shown_ranks(ranks[identity]),
+            new=keys[identity] in right,
+        )
         for identity in ranks
         if identity in misled and identity not in known
     ]
     return tuple(found), len(wrong) - len(failing)
 
 
+def _ranks(measured: Measured) -> dict[str, dict[str, int | None]]:
+    """Best rank of any target by search mode, by question id."""
+    found: dict[str, dict[str, int | None]] = {}
+    for identity, mode, rank in measured.figures.select("question_id", "mode", "first_rank").iter_rows():
+        found.setdefault(identity, {})[mode] = rank
+    return found
+
+
+def _went_right(published: Measured, contexts: int) -> frozenset[str]:
+    """Keys of the questions that the published version met. Keys, since ids may change."""
+    misled = misled_by_vectors(_ranks(published), contexts)
+    return frozenset(
+        row["question_key"]
+        for row in published.figures.filter(mode=SHOWN_MODE).iter_rows(named=True)
+        if not suspects(row, contexts) and row["question_id"] not in misled
+    )
+
+
 def _documents(row: Mapping[str, Any]) -> list[str]:
-    return [target["text"] for target in row["targets"] or () if target["kind"] == "document"]
+    """Documents that a question wants; where it wants a passage and names none, those that search found."""
+    targets = row["targets"] or ()
+    wanted = [target["text"] for target in targets if target["kind"] == "document"]
+    if wanted or not any(target["rank"] is None for target in targets):
+        return wanted
+    return list(dict.fromkeys(hit["document_id"] for hit in row["hits"] or ()))
 
 
 def _traces(

@@ -53,7 +53,11 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
     base = pipeline.log.find(candidate.base) if candidate.base in pipeline.log.versions() else None
     quarantined = pipeline.snapshots.read(candidate.snapshot).quarantined
     diagnoses, left_out = diagnose_all(
-        pipeline, candidate, measured, {one.question_id: one.documents for one in stale}
+        pipeline,
+        candidate,
+        measured,
+        published[1] if published else None,
+        {one.question_id: one.documents for one in stale},
     )
     report = build_report(
         corpus,
@@ -149,6 +153,7 @@ def _judged(pipeline: Pipeline, questions: pl.DataFrame, incomparable: str | Non
     rows = questions.filter(pl.col("answerable").is_not_null())
     return Judged(
         generator=f"{generator.about['model']} ({generator.about['backend']})",
+        extractive=generator.about["backend"] == "extractive",
         judge=f"{judge.about['model']} ({judge.about['backend']})",
         reliability=dict(judge.reliability),
         answered=rows["answer"].count(),

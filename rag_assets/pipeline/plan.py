@@ -32,6 +32,7 @@ class Plan:
         reuse: texts whose vectors are there.
         embed_seconds: estimate from the embedder's last measured throughput; None if it never ran.
         publish: whether the index would change.
+        held: whether a rollback took back what the run would build, so that it is not published again.
         problem: what would stop the run, or None.
     """
 
@@ -48,6 +49,7 @@ class Plan:
     reuse: int
     embed_seconds: float | None
     publish: bool
+    held: bool
     problem: str | None
 
 
@@ -64,6 +66,9 @@ def plan(objects: ObjectStore, corpus: Corpus, progress: Progress = silent) -> P
         speed = pipeline.runs.tokens_per_second(pipeline.embedder.fingerprint)
         head = pipeline.log.head()
         spec = pipeline.spec(snapshot)
+        # What is published is not held, whatever a rollback took back: as ``Pipeline.candidate`` has it.
+        changed = head is None or head.spec != spec
+        held = changed and head is not None and spec.digest in head.held
         return Plan(
             corpus=corpus.name,
             new=documents.new,
@@ -77,7 +82,8 @@ def plan(objects: ObjectStore, corpus: Corpus, progress: Progress = silent) -> P
             embed_tokens=tokens,
             reuse=texts["key"].n_unique() - missing.len(),
             embed_seconds=None if speed is None else round(tokens / speed, 1),
-            publish=head is None or (head.spec != spec and spec.digest not in head.held),
+            publish=changed and not held,
+            held=held,
             problem=_problem(pipeline, snapshot),
         )
 

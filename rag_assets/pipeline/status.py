@@ -1,12 +1,16 @@
-"""Status: what readers see, what the last run did. Read from the store alone."""
+"""Status: what readers see, what the last run did. Read from the store and the corpus file's standards."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from rag_assets.corpus import Corpus
+from rag_assets.errors import RagAssetsError
+from rag_assets.evaluation.files import read_report
+from rag_assets.evaluation.standards import Standards
 from rag_assets.pipeline.runs import RunRecords, summary
 from rag_assets.publication.log import Publication, PublicationLog
+from rag_assets.publication.publish import headline
 from rag_assets.store.objects import ObjectStore
 from rag_assets.store.snapshots import SnapshotStore
 
@@ -21,6 +25,7 @@ def status(objects: ObjectStore, corpus: Corpus) -> dict[str, Any]:
     rejected = snapshots.quarantined(snapshot).head(LISTED_DOCUMENTS)
     last_run = RunRecords(objects, corpus.name).last()
     model = head.about["embedder"] if head else {}
+    metrics, report = _measured(objects, corpus, head) if head else ({}, None)
     return {
         "corpus": corpus.name,
         "publication": head.number if head else None,
@@ -34,10 +39,22 @@ def status(objects: ObjectStore, corpus: Corpus) -> dict[str, Any]:
         "latest_snapshot": snapshot.number,
         "published_at": head.time if head else None,
         "kind": head.kind if head else None,
-        "metrics": dict(head.metrics) if head else {},
-        "report": f"{head.report}/report.html" if head else None,
+        "metrics": metrics,
+        "report": report,
         "last_run": summary(last_run["stages"]) if last_run else None,
     }
+
+
+def _measured(objects: ObjectStore, corpus: Corpus, head: Publication) -> tuple[dict[str, float], str]:
+    """Figures of what is published, and their page: under the present gold set and rules, if it was asked them."""
+    try:
+        path = Standards(objects, corpus).report_path(head.candidate, head.version)
+    except RagAssetsError:  # a gold set with mistakes: what is published is known all the same
+        return dict(head.metrics), f"{head.report}/report.html"
+    found = read_report(objects, path)
+    if found is None:
+        return dict(head.metrics), f"{head.report}/report.html"
+    return headline(found[0]), f"{path}/report.html"
 
 
 def history_entry(publication: Publication) -> dict[str, Any]:

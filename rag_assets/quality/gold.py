@@ -8,7 +8,7 @@ from collections.abc import Sequence, Set
 import polars as pl
 
 from rag_assets.gold import GoldSet
-from rag_assets.gold.check import STALE, Finding
+from rag_assets.gold.check import UNMEETABLE, Finding
 from rag_assets.gold.words import words
 from rag_assets.quality.profile import SAMPLE_ROWS, Profile, quantiles, share
 from rag_assets.store.digest import digest
@@ -64,7 +64,7 @@ def profile_gold(
     tags = Counter(tag for question in gold.questions for tag in question.tags)
     wanted = {document for question in gold.questions for document in question.documents}
     answerable = rows.filter("answerable")
-    stale = {finding.question_id for finding in findings if finding.kind in STALE}
+    stale = {finding.question_id for finding in findings if finding.kind in UNMEETABLE}
     order = pl.Series([digest(question.id) for question in gold.questions], dtype=pl.String)
     return Profile(
         stage="gold",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from rag_assets.errors import ConfigurationError
+from rag_assets.errors import ConfigurationError, install
 from rag_assets.quality.report import Result
 from rag_assets.quality.suite import RESERVED, Entry, Suite
 from rag_assets.quality.tables import TABLES, Table
@@ -124,9 +124,7 @@ def _load() -> Any:
             warnings.filterwarnings("ignore", "module 'sre_", DeprecationWarning)
             import great_expectations
     except ImportError as error:
-        raise ConfigurationError(
-            "data quality needs the extra 'quality': pip install 'rag-assets[quality]'"
-        ) from error
+        raise ConfigurationError(f"data quality needs the extra 'quality': {install('quality')}") from error
     return great_expectations
 
 

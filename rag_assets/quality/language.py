@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from rag_assets.errors import ConfigurationError
+from rag_assets.errors import ConfigurationError, install
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
@@ -44,4 +44,4 @@ def _identifier() -> LanguageIdentifier:
 
 
 def _lacking() -> ConfigurationError:
-    return ConfigurationError("data quality needs the extra 'quality': pip install 'rag-assets[quality]'")
+    return ConfigurationError(f"data quality needs the extra 'quality': {install('quality')}")

@@ -159,6 +159,8 @@ def parse_suite(stage: Stage, text: str, origin: str) -> Suite:
                 f"{origin}:{line_of(document, (number, *problem['loc']))}: {_explained(problem)}"
                 for problem in error.errors()
             ]
+            rest = _without(value, error)
+            mistakes += [] if rest is None else [f"{where}: {text}" for text in _problems(rest, stage)]
             continue
         mistakes += [f"{where}: {entry.expectation}: {problem}" for problem in _problems(entry, stage)]
         entries.append(entry)
@@ -166,6 +168,13 @@ def parse_suite(stage: Stage, text: str, origin: str) -> Suite:
         raise ConfigurationError("\n".join(mistakes))
     lines = tuple(line_of(document, (number,)) for number in range(len(entries)))
     return Suite(stage, tuple(entries), origin, lines)
+
+
+def _without(value: Any, error: ValidationError) -> Entry | None:
+    """An entry with its wrong severity corrected, to look at the rest of it; None where more is wrong."""
+    if not isinstance(value, dict) or any(problem["loc"] != ("severity",) for problem in error.errors()):
+        return None
+    return Entry.model_validate({**value, "severity": "error"})
 
 
 def _problems(entry: Entry, stage: Stage) -> Iterator[str]:

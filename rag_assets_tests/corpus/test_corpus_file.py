@@ -108,6 +108,19 @@ def test_every_group_can_be_set(tmp_path: Path) -> None:
             ":7: evaluation.answers.judge.key_variable: found what cannot be the name of a variable; allowed: the "
             "name of an environment variable, letters, digits and underscores. Never write the key itself into a file",
         ),
+        (
+            f"{ANSWERS}    judge: locale\n",
+            ":7: evaluation.answers.judge: found 'locale'; did you mean {type: local}? "
+            "allowed: {type: local, …} or {type: openai, …}",
+        ),
+        (
+            MINIMAL + "quality:\n",
+            ":4: quality: found nothing; write quality: {} to turn it on, or leave the line out",
+        ),
+        (
+            MINIMAL + "evaluation:\n  gold: g.jsonl\n  answers:\n",
+            ":6: evaluation.answers: found nothing; write answers: {} to turn it on, or leave the line out",
+        ),
         ("sources:\n  - type: folder\n", ":2: sources.0.path: missing; this field is required"),
         (
             "sources:\n  - type: s3\n    url: https://x\n",

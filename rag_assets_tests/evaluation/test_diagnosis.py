@@ -7,9 +7,20 @@ from typing import Any
 
 import pytest
 
-from rag_assets.evaluation.diagnosis import DocumentTrace, diagnose, misled_by_vectors
+from rag_assets.evaluation.diagnosis import (
+    Diagnosis,
+    Stage,
+    advice,
+    diagnose,
+    misled_by_vectors,
+    summarize_diagnoses,
+)
+from rag_assets.evaluation.loss import DocumentTrace
 
 FACT = "Karla charges 547 euros for the balcony every year"
+CUT = ("Karla charges 547", "euros for the balcony every year")
+OTHER_FACT = "Whoever owns a boat keeps it in the cellar"
+LINKED = "Karla [charges](https://a.example/one/two) 547 [euros](https://a.example/three) for the balcony every year"
 CONTEXTS = 3
 
 
@@ -80,6 +91,36 @@ OTHER = [{"document_id": "a.md", "text": "something else"}]
             {"a.md": trace(FACT, f"something else {FACT}", "something else", FACT)},
             "generation",
         ),
+        # Pieces of what is wanted lie in the index and are found, yet no chunk holds it.
+        (row([PASSAGE]), everywhere(None), {"a.md": trace(FACT, FACT, *CUT)}, "chunking"),
+        (row([target("a.md", 1)], **WRONG), everywhere(1), {"a.md": trace(FACT, FACT, *CUT)}, "chunking"),
+        (
+            row([target("a.md", 1)], **WRONG | {"reference": "547 euros"}),
+            everywhere(1),
+            {"a.md": trace(FACT, FACT, *CUT)},
+            "chunking",
+        ),
+        # The reference says it in other words.
+        (
+            row([target("a.md", 1)], **WRONG | {"reference": "The balcony: 547 euros"}),
+            everywhere(1),
+            {"a.md": trace(FACT, f"{OTHER_FACT}. {FACT}.", f"{OTHER_FACT}.", *CUT)},
+            "chunking",
+        ),
+        # A quote of two statements may lie in two chunks: the chunker cut where it should.
+        (
+            row([PASSAGE | {"text": f"{FACT}. {OTHER_FACT}."}]),
+            everywhere(None),
+            {"a.md": trace(None, f"{FACT}. {OTHER_FACT}.", f"{FACT}.", f"{OTHER_FACT}.")},
+            "retrieval",
+        ),
+        # Links are no cut.
+        (
+            row([target("a.md", 1)], **WRONG),
+            everywhere(1),
+            {"a.md": trace(None, LINKED, LINKED)},
+            "generation",
+        ),
         ({"question_id": "q", "answerable": False, "abstention": 0.0, "answer": "x"}, {}, {}, "generation"),
         ({"question_id": "q", "answerable": False, "abstention": 1.0}, {}, {}, None),
     ],
@@ -94,9 +135,36 @@ def test_the_first_stage_that_lost_the_answer_is_named(
     assert (found.stage if found else None) == stage
 
 
+def test_a_heading_that_was_quoted_is_not_glued_to_what_follows() -> None:
+    question = {
+        "question_id": "q",
+        "answerable": False,
+        "abstention": 0.0,
+        "answer": "Honey\n\nIn 2023\nmuch.",
+    }
+    found = diagnose(question, {}, {}, CONTEXTS)
+    assert found is not None and "“Honey / In 2023 much.”" in found.evidence
+
+
 def test_vectors_are_blamed_only_when_they_miss_many() -> None:
     blind: dict[str, int | None] = {"vector": 80, "text": 1, "hybrid": 1}
     few = {str(n): blind if n < 2 else everywhere(1) for n in range(10)}
     many = {str(n): blind if n < 4 else everywhere(1) for n in range(10)}
     assert misled_by_vectors(few, CONTEXTS) == frozenset()
     assert misled_by_vectors(many, CONTEXTS) == {"0", "1", "2", "3"}
+
+
+def test_questions_that_went_right_before_decide_what_to_fix_first() -> None:
+    def found(stage: Stage, new: bool) -> Diagnosis:
+        return Diagnosis(question_id="q", stage=stage, evidence="", new=new)
+
+    old = [found("generation", False)] * 5
+    assert summarize_diagnoses([*old, found("chunking", False)])[0] == ("generation", 5, 0)
+    changed = [found("chunking", True)] * 3 + [found("generation", True)]
+    assert summarize_diagnoses(old + changed) == (("chunking", 3, 3), ("generation", 6, 1))
+
+
+def test_answers_without_a_language_model_have_neither_prompt_nor_model() -> None:
+    assert "prompt" in advice("generation", extractive=False)
+    assert "prompt" not in advice("generation", extractive=True)
+    assert advice("chunking", extractive=True) == advice("chunking", extractive=False)

@@ -246,7 +246,17 @@ def test_what_to_fix_names_the_questions_also_stale_ones() -> None:
 def test_a_slice_that_is_worse_is_open() -> None:
     def row(name: str, certainty: str) -> SliceRow:
         return SliceRow.model_validate(
-            {"slice": name, "metric": "mrr", "n": 20, "candidate": 0.5, "certainty": certainty}
+            {
+                "slice": name,
+                "metric": "mrr",
+                "n": 20,
+                "candidate": 0.5,
+                "certainty": certainty,
+                "published": 0.7,
+                "difference": -0.2,
+                "low": -0.3,
+                "high": -0.1,
+            }
         )
 
     report, measured = report_of(NEW, OLD)

@@ -83,6 +83,18 @@ def test_a_stale_question_fails_the_check_and_is_not_counted_by_the_evaluation(w
     assert (recall.value, recall.n) == (1.0, 1)
 
 
+def test_a_passage_that_stands_nowhere_fails_the_check_and_is_not_called_stale(workspace: Workspace) -> None:
+    with gold_path(workspace).open("a") as gold:
+        gold.write('{"id": "b", "question": "Where is it?", "passages": ["nobody ever wrote these words"]}\n')
+    workspace.configure(evaluation={"gold": "gold.jsonl"})
+    workspace.run()
+    result = command("check", workspace.name)
+    assert result.exit_code == 1
+    shown = " ".join(result.stdout.split())
+    assert "2 questions, 0 stale, 1 with a passage that stands nowhere" in shown
+    assert "As of snapshot 1, made by the last run; the sources may have changed since." in shown
+
+
 def test_too_many_stale_questions_refuse_the_candidate(workspace: Workspace) -> None:
     from rag_assets.errors import GateRefused
 

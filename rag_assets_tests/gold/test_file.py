@@ -85,12 +85,16 @@ def test_a_question_whose_targets_change_is_another_task(tmp_path: Path) -> None
         ({"question": " ", "documents": ["a"]}, "question: found ' '; must not be blank"),
         ({"question": "Who?"}, "no target"),
         ({"question": "Who?", "documents": [], "passages": []}, "no target"),
-        ({"question": "Who?", "documents": "a"}, "documents: found 'a'; input should be a valid list"),
+        ({"question": "Who?", "documents": "a"}, "documents: found 'a'; allowed: a list, such as [\"a\"]"),
         ({"question": "Who?", "documents": [7]}, "documents.0: found 7; input should be a valid string"),
         ({"question": "Who?", "passages": ["…!"]}, "passages.0: found '…!'; must contain a word"),
         (
             {"question": "Who?", "documents": ["a"], "tag": "x"},
-            "tag: unknown field; allowed: question, documents",
+            "tag: unknown field; did you mean 'tags'? allowed: question, documents",
+        ),
+        (
+            {"question": "Who?", "document": ["a"]},
+            "document: unknown field; did you mean 'documents'? allowed: question, documents",
         ),
         ({"question": " first?", "documents": ["b"]}, "question: found ' first?' again; it stands in line 1"),
         ({"id": "one", "question": "Who?", "documents": ["b"]}, "id: found 'one' again; line 1 has it"),

@@ -74,6 +74,32 @@ def test_contexts_that_support_the_reference_count_more_when_they_come_first(jud
     assert first.scores["contextual_recall"].value == last.scores["contextual_recall"].value == 1.0
 
 
+MIXED = {
+    "When is the rent due?": "# Rent\n\nThe rent is due on the third working day of each month. Please pay by bank "
+    "transfer and give the number of your flat. Whoever pays late twice gets a letter from the office.",
+    "When may hedges be cut?": "# Garden\n\nEveryone may use the lawn until ten. Charcoal is not allowed.\n\n"
+    "## Hedges\n\nHedges are cut from October to February, because birds nest in them. A bed costs 25 euros a year.",
+    "How much honey was there in 2023?": "# Bees\n\nTwo families keep bees on the roof. They came when the old shed "
+    "was torn down.\n\n## Honey harvest\n\nIn 2023 the hives gave 96 kilograms. A jar costs seven euros.",
+    "What do I do when the lift is stuck?": "# The lift\n\nThe lift carries eight people. It must not be used when there "
+    "is a fire.\n\n## When it is stuck\n\nPress the yellow button for three seconds. Help comes within forty minutes.",
+    "May I have a dog?": "# Pets\n\nCats need no permission. For a dog you have to ask the office. "
+    "Dogs stay on the lead in the yard. Bags hang beside the gate.",
+    "What does a new key cost?": "# Keys\n\nEach flat has three keys for the house.\n\n## Replacement\n\nA new key costs "
+    "48 euros, because the cylinder is a protected system. Allow two weeks.",
+}
+
+
+@pytest.mark.parametrize("question", MIXED)
+def test_of_short_chunks_on_several_subjects_the_one_that_answers_bears_on_the_question(
+    judge: LocalJudge, question: str
+) -> None:
+    (found,) = judge.judge([Case(question, tuple(MIXED.values()), None, None)])
+    assert isinstance(found, Judgement)
+    evidence = found.scores["contextual_relevancy"].evidence
+    assert [text for text, bears in evidence if bears] == [MIXED[question]]
+
+
 @settings(max_examples=30)
 @given(answer=st.text(max_size=80), contexts=st.lists(st.text(max_size=60), max_size=3))
 def test_any_text_is_judged_between_zero_and_one(judge: LocalJudge, answer: str, contexts: list[str]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+import redis
 from dagster import RunsFilter
 
 from rag_assets import AnswerCache
@@ -155,6 +157,18 @@ def test_a_target_that_is_down_shows_in_a_check_and_is_told_later(
         valkey.start()
     assert delivered(place.start("invalidation", second)).passed
     assert place.kept("from a") == []
+
+
+def test_a_cache_that_lost_its_data_is_used_again_within_minutes(
+    place: Place, valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rag_assets.orchestration.invalidation.LOOK_AGAIN", timedelta(0))
+    with closing(redis.Redis.from_url(valkey.url)) as client:
+        client.flushall()
+    assert not place.cache.put("early", b"x", ["a.md"], 1), "it does not know what has changed"
+    assert "every target knows" in str(place.tick())
+    place.answer("late", "a.md")
+    assert place.kept("late") == ["late"]
 
 
 def test_an_erasure_is_told_before_the_publication_that_contains_it(

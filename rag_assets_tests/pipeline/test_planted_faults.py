@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 from numpy.typing import NDArray
 
 from rag_assets.chunking.chunker import Chunk, Chunker
@@ -141,6 +142,43 @@ def test_truncated_chunks_point_at_the_chunking(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(Chunker, "chunk", truncated)
     assert refused(made)[0] == "chunking"
+
+
+def test_chunks_far_too_small_point_at_the_chunking_and_not_at_what_was_wrong_before(tmp_path: Path) -> None:
+    rules = [{"metric": "answer_correctness", "max_drop": 0.05}]
+    made = corpus(tmp_path, rules)
+    gold = []
+    for place, topic in enumerate(TOPICS):
+        fact = (
+            f"{PEOPLE[place]} charges, as the meeting of all tenants of both houses has decided once more this spring, "
+            f"a sum of {amount(place)} euros for the {topic} every year"
+        )
+        made.write(
+            f"{topic}.html", f"<html><body><main><h1>The {topic}</h1><p>{fact}.</p></main></body></html>"
+        )
+        answer = f"{PEOPLE[place]} charges a sum of {amount(place)} euros" if place > 3 else "Nobody knows 5."
+        gold.append(gold_line(place, topic, passages=[], answer=answer))
+    (made.path.parent / "gold.jsonl").write_text("".join(json.dumps(line) + "\n" for line in gold))
+    made.run()
+    settings = yaml.safe_load(made.path.read_text())
+    made.path.write_text(yaml.safe_dump({**settings, "chunking": {"max_tokens": 16}}))
+    pipeline, _ = made.pipeline()
+    first, second = (
+        one.text.split() for one in pipeline.chunker.chunk([f"# The {topic}\n\n{fact}."])[0][-2:]
+    )
+    # It names no document: those that search found are looked at.
+    straddling = {
+        "id": "cut",
+        "question": gold[-1]["question"] + " Now?",
+        "passages": [" ".join(first[-2:] + second[:2])],
+    }
+    with (made.path.parent / "gold.jsonl").open("a") as lines:
+        lines.write(json.dumps(straddling) + "\n")
+    stage, report = refused(made)
+    assert stage == "chunking"
+    assert {one.question_id: one.stage for one in report.diagnoses}["cut"] == "chunking"
+    assert all(one.new for one in report.diagnoses if one.stage == "chunking")
+    assert {one.question_id for one in report.diagnoses if not one.new} == set(TOPICS[:4])
 
 
 def test_a_parser_that_drops_tables_points_at_the_parsing(

@@ -158,12 +158,12 @@ def test_a_missing_library_is_named_with_the_extra_that_brings_it(monkeypatch: p
     from rag_assets.quality import language
 
     monkeypatch.setitem(sys.modules, "great_expectations", None)
-    with pytest.raises(ConfigurationError, match=r"pip install 'rag-assets\[quality\]'"):
+    with pytest.raises(ConfigurationError, match=r"pip install -c constraints.txt -e '\.\[quality\]'"):
         judge(load_suite("documents", None), TABLES)
 
     def none(name: str) -> str:
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(language, "version", none)
-    with pytest.raises(ConfigurationError, match=r"pip install 'rag-assets\[quality\]'"):
+    with pytest.raises(ConfigurationError, match=r"pip install -c constraints.txt -e '\.\[quality\]'"):
         detector()

@@ -196,3 +196,10 @@ def test_a_value_that_only_a_run_could_give_is_a_mistake() -> None:
 
 def test_a_suite_that_is_nested_too_deeply_is_a_mistake() -> None:
     assert "nested too deeply" in mistakes("[" * 5000)[0]
+
+
+def test_a_wrong_severity_hides_no_other_mistake_of_its_entry() -> None:
+    text = GOOD.replace("severity: warning", "severity: fatal")
+    severity, column = mistakes(text.replace("near_duplicate_share", "near_duplicates"))
+    assert severity == "suite.yaml:4: severity: found 'fatal'; allowed: 'error' or 'warning'"
+    assert "kwargs.column: found 'near_duplicates', no column of the documents profile" in column
