@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from rag_assets.errors import ConfigurationError, InboxUnavailable, redacted
+from rag_assets.errors import ConfigurationError, InboxUnavailable, install, redacted
 from rag_assets.inbox.tables import METADATA, changes
 
 POSTGRES = ("postgres", "postgresql", "postgresql+psycopg2")
@@ -128,7 +128,7 @@ def _postgres(url: URL) -> Database:
         )
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            "an inbox in Postgres needs the package psycopg2: pip install 'rag-assets[deploy]'"
+            f"an inbox in Postgres needs the package psycopg2: {install('deploy')}"
         ) from error
 
     @event.listens_for(engine, "connect")

@@ -101,7 +101,7 @@ def _damaged(objects: ObjectStore, path: str, found: str) -> ObjectDamaged:
     if path.startswith("corpora/") and path.split("/")[2] not in REMADE:
         name = path.split("/")[1]
         advice = (
-            f"put it back from a backup, or delete corpora/{name}/ and index/{name}.lance/ together and run: "
-            "all is built anew without embedding, and the history starts anew"
+            f"put it back from a backup, or delete index/{name}.lance/ and corpora/{name}/ but its pushed/ and erasures/ "
+            "together and run: all is built anew without embedding, and the history starts anew"
         )
     return ObjectDamaged(f"{objects.uri(path)} is damaged: {found}; {advice}")
