@@ -7,6 +7,7 @@ the two it talks to.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
 from rag_assets.errors import ConfigurationError, InboxUnavailable, install, redacted
 from rag_assets.inbox.tables import METADATA, changes
@@ -159,8 +161,17 @@ def _sqlite(url: URL) -> Database:
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _: object) -> None:
         connection.isolation_level = None  # the driver begins no transactions; ``_begin`` does
-        for pragma in _SQLITE_SESSION:
-            connection.execute(pragma)
+        # To change the journal SQLite wants the file alone, and gives up at once when another process
+        # that opens or closes it wants the same.
+        for attempt in Retrying(
+            retry=retry_if_exception_type(sqlite3.OperationalError),
+            stop=stop_after_delay(SECONDS_TO_WAIT),
+            wait=wait_random(0.01, 0.1),
+            reraise=True,
+        ):
+            with attempt:
+                for pragma in _SQLITE_SESSION:
+                    connection.execute(pragma)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

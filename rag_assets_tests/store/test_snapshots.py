@@ -206,5 +206,8 @@ def test_a_damaged_snapshot_or_bucket_says_what_really_helps(tmp_path: Path) -> 
     for suffix in (".parquet", ".json"):
         (path,) = (info.path for info in objects.list("") if info.path.endswith(suffix))
         objects.put(path, b"\0")
-        with pytest.raises(ObjectDamaged, match=r"backup.*corpora/corpus/ and index/corpus\.lance/"):
+        with pytest.raises(
+            ObjectDamaged,
+            match=r"backup.*index/corpus\.lance/ and corpora/corpus/ but its pushed/ and erasures/",
+        ):
             store.rows(snapshot if suffix == ".parquet" else store.latest())
