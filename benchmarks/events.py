@@ -40,7 +40,7 @@ from rag_assets_tests.stack import CACHE_VARIABLE, SECRET, SECRET_VARIABLE, Stac
 
 CORPUS = "handbook"
 DOCUMENTS, QUICK_DOCUMENTS = 10_000, 50
-EVENTS, QUICK_EVENTS = 20, 2
+EVENTS, QUICK_EVENTS = 12, 2
 WARM_SECONDS = 20.0  # until the daemon has loaded its code location
 LONGEST_SECONDS = 120.0
 PARTS = ("accepted", "sensor", "process", *STAGES, "purge", "rest")

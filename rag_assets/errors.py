@@ -37,12 +37,20 @@ from __future__ import annotations
 
 import re
 
+_SECRET = re.compile(
+    # name=value in any quotes, and "name": value as in JSON. Not "max_tokens=5": an s after token is a number's name.
+    r"""(?i)((?:password|passwd|pwd|passphrase|token|secret|api[_-]?key|secret[_-](?:access[_-])?key)"""
+    r"""(?:[\\"']{0,4}[ \t]{0,9}=|[\\"']{1,4}[ \t]{0,9}:)[ \t]{0,9})"""
+    r"""(?!…)(?:\\["'][^"'\n]*["']?|"(?:\\.|[^"\\\n])*"?|'(?:\\.|[^'\\\n])*'?|[^\s&'"]+)"""
+)
+
 
 def redacted(message: str) -> str:
-    """A message without passwords and queries of URLs, bearer tokens and control characters: for what others wrote."""
+    """A message without passwords, queries of URLs, keys, tokens and control characters: for what others wrote."""
     message = re.sub(r"//[^/\s]*@", "//…@", printable(message))
     message = re.sub(r"(https?://[^\s?'\"]*)\?[^\s'\"]*", r"\1?…", message)
-    return re.sub(r"(?i)\bbearer\s+[^\s'\"]+", "Bearer …", message)
+    message = re.sub(r"(?i)\bbearer\s+[^\s'\"]+", "Bearer …", message)
+    return re.sub(r"whsec_[\w+/=-]+", "whsec_…", _SECRET.sub(r"\1…", message))
 
 
 def printable(text: str) -> str:

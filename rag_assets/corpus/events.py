@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Literal
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
 from cronsim import CronSim, CronSimError
@@ -12,6 +13,12 @@ from pydantic import Field, field_validator, model_validator
 from rag_assets.corpus.base import Group, VariableName
 
 Scheme = Literal["standard", "github", "bearer"]
+Hours = Annotated[float, Field(ge=0.017, le=87_600)]
+"""From a minute, the least that Dagster takes, to ten years."""
+_VALUE = r"(?:[0-9]+|[A-Za-z]{3})"
+_TERM = rf"(?:\*|{_VALUE}(?:-{_VALUE})?)(?:/[0-9]+)?"
+_CRON = re.compile(rf"{_TERM}(?:,{_TERM})*")
+"""One field. Each library knows other extensions (L, W, #), and Dagster's refuses some that cronsim takes."""
 
 
 class Webhooks(Group):
@@ -53,7 +60,10 @@ class Events(Group):
         default=None, description="Look for changes. Unset: sources are not looked at."
     )
     debounce_seconds: float = Field(
-        default=2.0, ge=0, le=3600, description="A run starts when no event has come for this long."
+        default=2.0,
+        ge=0,
+        le=3600,
+        description="A run starts when no event has come for this long; at most max_delay_seconds.",
     )
     max_delay_seconds: float = Field(
         default=60.0, ge=0, le=86_400, description="A run starts at the latest this long after an event."
@@ -68,11 +78,23 @@ class Events(Group):
             raise ValueError("set webhooks, watch or both: without them no event comes")
         return self
 
+    @model_validator(mode="after")
+    def _waits_for_quiet_no_longer_than_for_anything(self) -> Events:
+        if self.debounce_seconds > self.max_delay_seconds:
+            raise ValueError(
+                f"debounce_seconds ({self.debounce_seconds:g}) must not be above max_delay_seconds "
+                f"({self.max_delay_seconds:g}), or the events' quiet would never be waited for"
+            )
+        return self
+
 
 class Schedule(Group):
     """A run at fixed times that looks at everything."""
 
-    cron: str = Field(description="Minute, hour, day of month, month, day of week.", examples=["0 3 * * *"])
+    cron: str = Field(
+        description="Minute, hour, day of month, month, day of week: numbers, names such as JAN and MON, and * , - /.",
+        examples=["0 3 * * *"],
+    )
     timezone: str = Field(
         default="UTC", description="Where the clock of cron stands.", examples=["Europe/Berlin"]
     )
@@ -80,12 +102,19 @@ class Schedule(Group):
     @field_validator("cron")
     @classmethod
     def _is_cron(cls, cron: str) -> str:
+        parts = cron.split()
+        if len(parts) != 5:
+            raise ValueError(f"{cron!r} is no cron expression of five fields")
+        if not all(map(_CRON.fullmatch, parts)):
+            raise ValueError(
+                f"{cron!r} is no cron expression of numbers, names such as JAN and MON, and * , - / (no L, W, # and ?)"
+            )
         try:
-            CronSim(cron, datetime.now(UTC))
+            found = CronSim(cron, datetime.now(UTC))
         except CronSimError as error:
             raise ValueError(f"{cron!r} is no cron expression: {error}") from error
-        if len(cron.split()) != 5:
-            raise ValueError(f"{cron!r} is no cron expression of five fields")
+        if found.months == {2} and min(found.days) > 29:
+            raise ValueError(f"{cron!r} names a day that February does not have")
         return cron
 
     @field_validator("timezone")
@@ -99,13 +128,17 @@ class Schedule(Group):
 class Freshness(Group):
     """How old what readers see may be, counted from the last successful run."""
 
-    fail_hours: float = Field(gt=0, description="Hours after which the publication counts as stale.")
-    warn_hours: float | None = Field(
-        default=None, gt=0, description="Hours after which the Dagster UI warns; fewer than fail_hours."
+    fail_hours: Hours = Field(
+        description="Hours after which the publication counts as stale, from a minute to ten years."
+    )
+    warn_hours: Hours | None = Field(
+        default=None,
+        description="Hours after which the Dagster UI warns, from a minute on; fewer than fail_hours.",
     )
 
     @model_validator(mode="after")
     def _warns_first(self) -> Freshness:
-        if self.warn_hours is not None and self.warn_hours >= self.fail_hours:
+        fail = timedelta(hours=self.fail_hours)  # in microseconds, as Dagster compares them
+        if self.warn_hours is not None and timedelta(hours=self.warn_hours) >= fail:
             raise ValueError("warn_hours must be below fail_hours")
         return self

@@ -111,7 +111,10 @@ class Inbox:
             return taking.release(connection, corpus, run_id)
 
     def recreated(self, corpus: str, documents: Sequence[str]) -> Set[str]:
-        """Those of some documents that were created after their last erasure, by the sender's time."""
+        """Those of some documents that were created after their last erasure, by the sender's time.
+
+        What is dead or dropped created nothing.
+        """
         with self._database.transaction("read") as connection:
             return taking.recreated(connection, corpus, documents)
 

@@ -91,7 +91,8 @@ def recreated(connection: Connection, corpus: str, documents: Sequence[str]) -> 
             changes.c.corpus == corpus,
             changes.c.document.in_(documents),
             changes.c.kind == "created",
-            changes.c.state != "dropped",
+            # What was set aside has put nothing in the erased document's place.
+            changes.c.state.not_in(("dead", "dropped")),
             ~erased_later.correlate(changes),
         )
     )

@@ -8,16 +8,27 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from rag_assets.invalidation.notice import Span
-from rag_assets.store.files import ObjectDamaged, read_json
 from rag_assets.store.objects import ObjectNotFound, ObjectStore
 
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(hours=1)
 KEPT_DEAD_LETTERS = 50
+
+
+def _with_zone(time: str) -> str:
+    if datetime.fromisoformat(time).tzinfo is None:
+        raise ValueError("a time without a zone")
+    return time
+
+
+Time = Annotated[str, AfterValidator(_with_zone)]
+Number = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +37,7 @@ class DeadLetter:
 
     span: Span
     reason: str
-    time: str
+    time: Time
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,8 @@ class Ledger:
         epoch: when this ledger began, ISO 8601, UTC.
         publication: what the target was told of, or what was given up as dead.
         erasure: the same for erasures.
+        telling: up to where a target that counts (``Counting``) may have been told beyond ``publication``,
+            by a delivery whose end was never entered.
         everything: the target must forget all of the corpus before anything else.
         attempts: failed deliveries in a row.
         error: why the last one failed, without secrets; None after a success.
@@ -47,16 +60,19 @@ class Ledger:
         dead: what was given up, the oldest first.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
     target: str
     identity: str
-    epoch: str
-    publication: int = 0
-    erasure: int = 0
+    epoch: Time
+    publication: Number = 0
+    erasure: Number = 0
+    telling: Number = 0
     everything: bool = True
-    attempts: int = 0
+    attempts: Number = 0
     error: str | None = None
-    next_attempt: str | None = None
-    delivered_at: str | None = None
+    next_attempt: Time | None = None
+    delivered_at: Time | None = None
     dead: tuple[DeadLetter, ...] = ()
 
     def due(self, publication: int, erasure: int) -> Span:
@@ -71,6 +87,24 @@ class Ledger:
         A ledger that knows more than the store is of a store that was put back to an earlier state.
         """
         return self.identity == identity and self.publication <= publication and self.erasure <= erasure
+
+    def fits(self, told: int | None) -> bool:
+        """Whether a target that counts can have been told up to there by deliveries under this ledger.
+
+        If it was told less, it lost something; if more, this ledger was put back to an earlier state.
+        """
+        return told is not None and self.publication <= told <= max(self.publication, self.telling)
+
+    def anew(self, now: datetime, known: str = "") -> Ledger:
+        """The ledger in a new epoch, later than its own and than ``known``, that of the target: forget everything."""
+        epoch = now.isoformat()
+        if (latest := max(self.epoch, known)) >= epoch:  # a clock was wrong
+            try:
+                after = datetime.fromisoformat(latest) + timedelta(microseconds=1)
+                epoch = (after if after.tzinfo else after.replace(tzinfo=UTC)).isoformat()
+            except (ValueError, OverflowError):
+                pass  # no epoch of ours; the target goes on failing
+        return replace(self, epoch=epoch, everything=True)
 
     def with_dead(self, span: Span) -> Span:
         """A span that holds the dead letters, too: up to the present, so it is never old."""
@@ -123,17 +157,19 @@ class Ledger:
         )
 
 
+_RECORD = TypeAdapter(Ledger)
+
+
 def read_ledger(objects: ObjectStore, corpus: str, target: str) -> Ledger | None:
-    """A target's ledger; None when there is none, or none that can be read.
+    """A target's ledger; None when there is none, or one of which anything is damaged.
 
     Without a ledger a target is told to forget everything, which also makes up for a damaged one.
     """
     try:
-        found: dict[str, Any] = read_json(objects, _path(corpus, target))
-        dead = tuple(DeadLetter(**{**letter, "span": Span(**letter["span"])}) for letter in found["dead"])
-        return Ledger(**{**found, "dead": dead})
-    except (ObjectNotFound, ObjectDamaged, KeyError, TypeError):
+        found = _RECORD.validate_json(objects.get(_path(corpus, target)), strict=True)
+    except (ObjectNotFound, ValidationError):
         return None
+    return found if found.target == target else None
 
 
 def write_ledger(objects: ObjectStore, corpus: str, ledger: Ledger) -> None:

@@ -18,6 +18,7 @@ from rag_assets.invalidation.environment import Environment
 from rag_assets.invalidation.keys import RedisKeys
 from rag_assets.invalidation.notice import PAGE_DOCUMENTS, Notice
 from rag_assets.invalidation.redis_client import check_url, connect, translated
+from rag_assets.invalidation.target import Superseded
 from rag_assets.invalidation.ttl import Ttls
 
 if TYPE_CHECKING:
@@ -60,8 +61,7 @@ class RedisTarget:
     def send(self, notice: Notice) -> None:
         """See ``Target``."""
         with translated("forget answers"):
-            if not self._begin(notice):
-                return
+            self._begin(notice)
             self._note(notice)
             erased = set(notice.erased)
             self._forget(notice.erased, None)
@@ -69,11 +69,11 @@ class RedisTarget:
             if notice.page == notice.pages:
                 self._advance(notice)
 
-    def remembers(self, publication: int, epoch: str) -> bool:
-        """See ``Remembering``: a server without persistence, or an old replica, does not."""
+    def told(self, epoch: str) -> int | None:
+        """See ``Counting``: a server without persistence knows nothing, an old replica less."""
         with translated("be asked what it knows"):
             current, found = self._client.hmget(self._keys.meta, "current", "epoch")
-        return current is not None and int(current) >= publication and found == epoch.encode()
+        return None if current is None or found != epoch.encode() else int(current)
 
     @property
     def _client(self) -> Client:
@@ -81,20 +81,20 @@ class RedisTarget:
             self._connected = connect(self._url, cluster=self._cluster)
         return self._connected
 
-    def _begin(self, notice: Notice) -> bool:
+    def _begin(self, notice: Notice) -> None:
         """Forget all answers if the notice demands it or does not follow what was told last."""
         keys = self._keys
         begin = self._client.register_script(scripts.BEGIN)
         everything = "1" if notice.everything else "0"
-        return bool(
-            begin(
-                keys=[keys.meta, keys.changes, keys.times, keys.erased],
-                args=[
-                    *(notice.publication, notice.after, everything, notice.epoch, notice.batch),
-                    "1" if _sweeping(notice) else "0",
-                ],
-            )
+        found = begin(
+            keys=[keys.meta, keys.changes, keys.times, keys.erased],
+            args=[
+                *(notice.publication, notice.after, everything, notice.epoch, notice.batch),
+                *("1" if _sweeping(notice) else "0", notice.page),
+            ],
         )
+        if found != 1:
+            raise Superseded("it follows another ledger, and is told to forget everything", found.decode())
 
     def _note(self, notice: Notice) -> None:
         """What the page names: before the purge, so that no answer slips in behind it."""
@@ -151,8 +151,10 @@ class RedisTarget:
             keys=[keys.meta, keys.changes, keys.times],
             args=[notice.publication, notice.epoch, ttls.default, KEPT_CHANGES_MS, KEPT_CHANGES],
         )
+        if floor is None:
+            raise Superseded("it was told by another ledger, or lost its data, meanwhile")
         prune = self._client.register_script(scripts.PRUNE)
-        while floor is not None and prune(keys=[keys.changes], args=[floor, BATCH]) == BATCH:
+        while prune(keys=[keys.changes], args=[floor, BATCH]) == BATCH:
             pass
 
 

@@ -52,12 +52,15 @@ return 'kept'
 
 # Before each page of a notice: whether it belongs to this epoch, and whether something is missing
 # between what was told last and what it tells. Then all answers are forgotten, by a new generation.
+# Only the first page of "everything" begins a later epoch: what is erased must be told anew, all of it.
+# Returns 1, or the epoch ('' for none) because of which the page is ignored.
 # KEYS meta, changes, times, erased.
-# ARGV publication, after, 1 for everything, epoch, batch, 1 if it changes more than can be noted.
+# ARGV publication, after, 1 for everything, epoch, batch, 1 if it changes more than can be noted, page.
 BEGIN = """
 local meta = redis.call('HMGET', KEYS[1], 'current', 'floor', 'epoch', 'flushed')
-if meta[3] and meta[3] > ARGV[4] then return 0 end
 local anew = meta[3] ~= ARGV[4]
+local begins = ARGV[3] == '1' and ARGV[7] == '1' and (not meta[3] or meta[3] < ARGV[4])
+if anew and not begins then return meta[3] or '' end
 local gap = not meta[1] or tonumber(meta[1]) < tonumber(ARGV[2])
 if (anew or gap or ARGV[3] == '1') and meta[4] ~= ARGV[5] then
   local time = redis.call('TIME')

@@ -26,6 +26,17 @@ class TargetBusy(TargetUnavailable):
         self.pause = pause
 
 
+class Superseded(TargetUnavailable):
+    """A target ignored the notice: it follows another ledger, or lost its data while it was told.
+
+    ``epoch`` is the one that it follows, "" for none. Only a later one is listened to.
+    """
+
+    def __init__(self, message: str, epoch: str = "") -> None:
+        super().__init__(message)
+        self.epoch = epoch
+
+
 class Target(Protocol):
     """Who is told what to forget. Used by one thread at a time."""
 
@@ -39,6 +50,20 @@ class Target(Protocol):
         Raises:
             TargetUnavailable: not now; it is sent again.
             TargetRefused: never; what is due becomes a dead letter.
+            Superseded: it was ignored; a new epoch begins.
+        """
+        ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A target that knows what it was told of last, so that neither side can be put back unnoticed."""
+
+    def told(self, epoch: str) -> int | None:
+        """The publication that it was told of last; None when it was told nothing in this epoch.
+
+        Raises:
+            TargetUnavailable, TargetRefused: as ``send``.
         """
         ...
 

@@ -19,7 +19,7 @@ from rag_assets.invalidation.ledger import Ledger, read_ledger, write_ledger
 from rag_assets.invalidation.notice import Notice, Span, net_changes
 from rag_assets.invalidation.open import OpenTarget
 from rag_assets.invalidation.published import Published
-from rag_assets.invalidation.target import Remembering, TargetBusy
+from rag_assets.invalidation.target import Counting, Remembering, Superseded, TargetBusy
 from rag_assets.store.objects import ObjectStore
 
 TRIES = 4  # of one page within one delivery
@@ -109,8 +109,9 @@ class Telling:
         if not self.again and ledger.waits(datetime.now(UTC)):
             return _outcome("waiting", ledger)
         try:
-            if not ledger.everything and not _remembers(target, ledger):
-                ledger = self._enter(replace(ledger, everything=True))
+            if not _remembers(target, ledger):
+                # A new epoch: in the old one, numbers of a lost history may be in use, or nobody listens.
+                ledger = self._enter(ledger.anew(datetime.now(UTC)))
         except RagAssetsError as error:
             due = ledger.due(published.publication, published.erasure)
             return self._failed(ledger, due, error, target)
@@ -118,6 +119,9 @@ class Telling:
         if span.empty:
             settled = replace(ledger, attempts=0, error=None, next_attempt=None)
             return _outcome("up to date", settled if settled == ledger else self._enter(settled))
+        if isinstance(target.target, Counting) and ledger.telling < span.publication:
+            # Before anything is sent: so a kill is told from a ledger that was put back.
+            ledger = self._enter(replace(ledger, telling=span.publication))
         pages = 0
         try:
             for notice in notices:
@@ -126,6 +130,8 @@ class Telling:
         except LeaseLost:
             raise
         except RagAssetsError as error:
+            if isinstance(error, Superseded):
+                ledger = ledger.anew(datetime.now(UTC), error.epoch)
             due = ledger.due(published.publication, published.erasure)
             return replace(self._failed(ledger, due, error, target), pages=pages)
         return _outcome("delivered", self._enter(ledger.delivered(span, datetime.now(UTC))), pages)
@@ -165,7 +171,12 @@ def _outcome(state: State, ledger: Ledger, pages: int = 0) -> Outcome:
 
 
 def _remembers(target: OpenTarget, ledger: Ledger) -> bool:
-    if not isinstance(target.target, Remembering) or ledger.everything:
+    """Whether the target is where the ledger says; one that must forget everything anyway is not asked."""
+    if ledger.everything:
+        return True
+    if isinstance(target.target, Counting):
+        return ledger.fits(target.target.told(ledger.epoch))
+    if not isinstance(target.target, Remembering):
         return True
     return target.target.remembers(ledger.publication, ledger.epoch)
 
@@ -183,7 +194,7 @@ def _send(lease: Lease, target: OpenTarget, notice: Notice) -> None:
 
 
 def _may_pass(error: BaseException) -> bool:
-    if isinstance(error, LeaseLost) or not isinstance(error, RagAssetsError):
+    if isinstance(error, LeaseLost | Superseded) or not isinstance(error, RagAssetsError):
         return False
     return error.retryable and not (isinstance(error, TargetBusy) and error.pause > LONGEST_PAUSE)
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
 
-from rag_assets.errors import ConfigurationError, DataError, PublicationError, RagAssetsError, WorldError
+from rag_assets.errors import (
+    ConfigurationError,
+    DataError,
+    PublicationConflict,
+    PublicationError,
+    RagAssetsError,
+    WorldError,
+)
 
 RETRY = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 """For what the error family calls retryable; everything else fails at once."""
@@ -19,7 +28,12 @@ def reported() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # the seam to Dagster, which retries whatever it does not know
-        if isinstance(error, RagAssetsError) and error.retryable:
+        # A conflict heals by building on what was published meanwhile: by another run, not by another try.
+        if (
+            isinstance(error, RagAssetsError)
+            and error.retryable
+            and not isinstance(error, PublicationConflict)
+        ):
             raise
         known = isinstance(error, RagAssetsError)
         raise dg.Failure(
@@ -32,3 +46,21 @@ def reported() -> Iterator[None]:
 def _family(error: Exception) -> str:
     families = (DataError, ConfigurationError, WorldError, PublicationError)
     return next((family.__name__ for family in families if isinstance(error, family)), "bug")
+
+
+def message_of(error: SerializableErrorInfo | None) -> str | None:
+    """Our message: Dagster's errors wrap it, and the foreign error that it explains lies below it."""
+    while (
+        error is not None
+        and (error.cls_name or "").startswith(("Dagster", "Retry"))
+        and error.cause is not None
+    ):
+        error = error.cause
+    if error is None:
+        return None
+    return re.sub(
+        r"^(rag_assets[\w.]*\.)?\w+(Error|Unavailable|Conflict|Missing)?: ",
+        "",
+        error.message.strip(),
+        count=1,
+    )

@@ -18,8 +18,9 @@ from rag_assets.corpus import Corpus, Events, Watch
 from rag_assets.inbox import Change, Pending
 from rag_assets.orchestration.jobs import job_name
 from rag_assets.orchestration.resources import StoreResource
-from rag_assets.orchestration.tags import BY_TAG, failures, in_flight
+from rag_assets.orchestration.tags import BY_TAG, assets_in_flight, failures, in_flight, newest_run
 from rag_assets.pipeline.events import acknowledge
+from rag_assets.pipeline.runs import RunRecords
 from rag_assets.sources import compare, open_sources
 from rag_assets.sources.push import PushSource
 from rag_assets.store.digest import fingerprint
@@ -30,6 +31,7 @@ from rag_assets.store.snapshots import SnapshotStore
 TICK_SECONDS = 1
 """Dagster's daemon looks every few seconds; nothing is gained by asking it to wait longer."""
 BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 5, 300
+LONGEST_URGENT_SECONDS = 60
 LISTING_SECONDS = 40.0
 """A tick is ended by Dagster after 60."""
 CHANGES_AT_ONCE = 1000
@@ -77,33 +79,54 @@ def _inbox_sensor(corpus: Corpus, events: Events) -> dg.SensorDefinition:
     def sensor(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.RunRequest | dg.SkipReason:
         inbox = store.inbox(corpus)
         assert inbox is not None, "the corpus file has events"
-        if inbox.counts().get(corpus.name, {}).get("applied", 0):
-            # Also what was published without this inbox.
-            acknowledge(inbox, ObjectStore.open(store.url), corpus.name)
-        if in_flight(context.instance, job):
-            return dg.SkipReason("a run for earlier events is not done")
+        objects = ObjectStore.open(store.url)
+        applied = inbox.counts().get(corpus.name, {}).get("applied", 0)
+        if applied:  # also what was published without this inbox
+            applied -= acknowledge(inbox, objects, corpus.name)
+        instance = context.instance
+        if in_flight(instance, job) or assets_in_flight(instance, corpus.name):
+            return dg.SkipReason("a run is not done")
         pending = inbox.pending(corpus.name)
-        if not pending.urgent and in_flight(context.instance, job_name(corpus, "job")):
+        if not pending.urgent and in_flight(instance, job_name(corpus, "job")):
             # Its stages read the latest snapshot; another one meanwhile would end it in vain.
             return dg.SkipReason("a whole run is not done; only deletions and erasures do not wait for it")
+        failed, last = failures(instance, job)
         wait = due(pending, events, datetime.now(UTC))
+        if wait is not None and not pending.count and applied:
+            wait = _why_unpublished(objects, corpus, failed, events.max_attempts)
         if wait is not None:
             return dg.SkipReason(wait.reason)
-        failed, last = failures(context.instance, job)
         if last is not None and last.end_time is not None:
-            longest = BACKOFF_SECONDS if pending.urgent else LONGEST_BACKOFF_SECONDS
+            longest = LONGEST_URGENT_SECONDS if pending.urgent else LONGEST_BACKOFF_SECONDS
             if time.time() < last.end_time + min(BACKOFF_SECONDS * 2 ** (failed - 1), longest):
                 return dg.SkipReason(f"{failed} runs in a row have failed; the next may start later")
-        # The same events give the same key, whatever happens between a tick and its run; a run that
-        # failed over them gives another one.
-        attempt = last.dagster_run.run_id if last is not None else "first"
+        # The same state gives the same key until a run has been made of it, whatever is killed meanwhile.
+        newest = newest_run(instance, job)
+        after = newest.dagster_run.run_id if newest is not None else "none"
         return dg.RunRequest(
-            run_key=f"{corpus.name}-{pending.last}-{pending.count}-{pending.attempts}-{attempt}",
-            run_config=_run_config(corpus, f"{pending.count} events"),
+            run_key=f"{corpus.name}-{pending.last}-{pending.count}-{pending.attempts}-{after}",
+            run_config=_run_config(corpus, f"{pending.count + applied} events"),
             tags={BY_TAG: "events"},
         )
 
     return sensor
+
+
+def _why_unpublished(objects: ObjectStore, corpus: Corpus, failed: int, max_attempts: int) -> Wait | None:
+    """Why no run starts for events that a snapshot contains and no publication; None when one is to start.
+
+    A run that was killed, or failed over something that was down, after its first stage leaves such
+    events. Not so a gate that refused or a rollback that holds back: another run would end the same.
+    """
+    if failed >= max_attempts:
+        return Wait(f"events are not published yet, and {failed} runs in a row have failed")
+    last = RunRecords(objects, corpus.name).last().get("stages", {})
+    if last.get("documents", {}).get("snapshot") == SnapshotStore(objects, corpus.name).latest().number:
+        if last.get("evaluation", {}).get("passed") is False:
+            return Wait("events are not published yet: the gate refused them")
+        if last.get("candidate", {}).get("state") == "held":
+            return Wait("events are not published yet: a rollback holds them back")
+    return None
 
 
 def _run_config(corpus: Corpus, reason: str) -> dict[str, object]:
@@ -130,7 +153,8 @@ def _watch_sensor(corpus: Corpus, watch: Watch) -> dg.SensorDefinition:
             return dg.SkipReason("a run is not done; what it finds need not be announced")
         objects = ObjectStore.open(store.url)
         if SnapshotStore(objects, corpus.name).latest().number == 0:
-            return _everything(corpus, "first")
+            newest = newest_run(context.instance, job)
+            return _everything(corpus, f"first-{newest.dagster_run.run_id if newest is not None else ''}")
         changes = look(objects, corpus, time.monotonic() + LISTING_SECONDS)
         if changes is None:
             # Once an hour: a run may take as long as it needs to list.
@@ -164,14 +188,20 @@ def look(objects: ObjectStore, corpus: Corpus, deadline: float) -> list[Change] 
     now = datetime.now(UTC)
     listed: list[tuple[str, str]] = []
     young: set[str] = set()
-    for source in open_sources(corpus, objects):
+    pushed: list[str] = []
+    for settings, source in zip(corpus.sources, open_sources(corpus, objects), strict=True):
+        if isinstance(source, PushSource):
+            # Their own events bring them; one of ours would be newer, and bring nothing.
+            pushed.append(settings.prefix)
+            continue
         for item in source.list():
             if time.monotonic() > deadline:
                 return None
             listed.append((item.document_id, item.version))
-            if not isinstance(source, PushSource) and now - item.modified < YOUNG:
+            if now - item.modified < YOUNG:
                 young.add(item.document_id)
-    known = snapshots.rows(snapshot, ("document_id", "version"))
+    known = snapshots.rows(snapshot, ("document_id", "source", "version"))
+    known = known.filter(~pl.col("source").is_in(pushed))
     listing = pl.DataFrame(
         listed, schema={"document_id": pl.String, "version": pl.String}, orient="row"
     ).filter(~pl.col("document_id").is_in(list(ErasureLog(objects, corpus.name).erased())))
@@ -182,7 +212,8 @@ def look(objects: ObjectStore, corpus: Corpus, deadline: float) -> list[Change] 
         (kind, document)
         for kind, ids in (
             ("deleted", comparison.vanished),
-            ("created", comparison.new),
+            # Not "created": what a source holds again is no decision to lift an erasure.
+            ("updated", comparison.new),
             ("updated", comparison.changed),
         )
         for document in ids

@@ -6,6 +6,7 @@ be delivered is noticed by the sensor ``<corpus>_publications``, which runs this
 Annotations here are read by Dagster when an asset is defined, so they must not be postponed.
 """
 
+import time
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
@@ -19,12 +20,13 @@ from rag_assets.orchestration.declare import corpus_asset, data_version
 from rag_assets.orchestration.failures import reported
 from rag_assets.orchestration.jobs import job_name
 from rag_assets.orchestration.resources import StoreResource
-from rag_assets.orchestration.tags import BY_TAG, failures, in_flight
+from rag_assets.orchestration.tags import BY_TAG, failures, in_flight, newest_run
 from rag_assets.store.digest import fingerprint
 from rag_assets.store.objects import ObjectStore
 
 CHECK = "delivered"
 TICK_SECONDS = 5
+REST_SECONDS, LONGEST_REST_SECONDS = 15, 600
 LOOK_AGAIN = timedelta(minutes=1)
 """Between two looks whether targets still know what they were told."""
 
@@ -116,10 +118,15 @@ def publication_sensor(corpus: Corpus) -> list[dg.SensorDefinition]:
                 deliver(ObjectStore.open(store.url), corpus)
                 context.update_cursor(now.isoformat())
             return dg.SkipReason("every target knows what readers see, or rests after a failure")
-        # What is seen twice has the same key; a run that failed over it gives another one.
-        _, last = failures(context.instance, job)
-        attempt = last.dagster_run.run_id if last is not None else "first"
+        # The same state gives the same key until a run has been made of it; a run that could not deliver is
+        # followed by another one after a rest.
+        newest = newest_run(context.instance, job)
+        failed, _ = failures(context.instance, job)
+        rest = min(REST_SECONDS * 2**failed, LONGEST_REST_SECONDS)
+        if newest is not None and newest.end_time and time.time() < newest.end_time + rest:
+            return dg.SkipReason(f"a delivery has just ended; {failed} in a row have failed")
+        after = newest.dagster_run.run_id if newest is not None else "none"
         seen = fingerprint({"due": [asdict(target) for target in due]})
-        return dg.RunRequest(run_key=f"{corpus.name}-{seen}-{attempt}", tags={BY_TAG: "publications"})
+        return dg.RunRequest(run_key=f"{corpus.name}-{seen}-{after}", tags={BY_TAG: "publications"})
 
     return [sensor]

@@ -6,17 +6,16 @@ The run is an ordinary Dagster run: with ``DAGSTER_HOME`` set it shows in the UI
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import dagster as dg
-from dagster_shared.error import SerializableErrorInfo
 
 from rag_assets.corpus import Corpus
 from rag_assets.errors import ConfigurationError, GateRefused
 from rag_assets.orchestration.assets import corpus_assets
+from rag_assets.orchestration.failures import message_of
 from rag_assets.orchestration.quality import CHECK as QUALITY
 from rag_assets.orchestration.resources import StoreResource
 from rag_assets.orchestration.tags import BY_TAG
@@ -120,7 +119,7 @@ def _failure(result: dg.ExecuteInProcessResult) -> tuple[str, Literal["refused",
     retried: str | None = None
     for event in result.all_events:
         if event.is_step_up_for_retry:
-            retried = _message(event.step_retry_data.error)
+            retried = message_of(event.step_retry_data.error)
         if event.is_step_failure:
             known, error = event.step_failure_data.user_failure_data, event.step_failure_data.error
             if known is not None:
@@ -130,7 +129,7 @@ def _failure(result: dg.ExecuteInProcessResult) -> tuple[str, Literal["refused",
                 wrong_set_up = found.get("family") == ConfigurationError.__name__
                 return str(known.description), "configuration" if wrong_set_up else "failed"
             # When retries are used up, Dagster reports their number and not the error.
-            return retried or _message(error) or "a step failed; see the Dagster log", "failed"
+            return retried or message_of(error) or "a step failed; see the Dagster log", "failed"
     return "the run failed; see the Dagster log", "failed"
 
 
@@ -139,22 +138,4 @@ def _quality_failure(check: dg.AssetCheckEvaluation) -> str:
     report = check.metadata["report"].value
     return (
         f"data quality of {check.asset_key.path[-1]}: errors stop what follows\n  {found}\nReport  {report}"
-    )
-
-
-def _message(error: SerializableErrorInfo | None) -> str | None:
-    """Our message: Dagster's errors wrap it, and the foreign error that it explains lies below it."""
-    while (
-        error is not None
-        and (error.cls_name or "").startswith(("Dagster", "Retry"))
-        and error.cause is not None
-    ):
-        error = error.cause
-    if error is None:
-        return None
-    return re.sub(
-        r"^(rag_assets[\w.]*\.)?\w+(Error|Unavailable|Conflict|Missing)?: ",
-        "",
-        error.message.strip(),
-        count=1,
     )

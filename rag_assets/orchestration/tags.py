@@ -18,6 +18,8 @@ UNFINISHED = [
     DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
 ]
+ASSET_JOB = "__ASSET_JOB"
+"""Dagster's own job for assets that are materialized by hand or by automation."""
 COUNTED_FAILURES = 10
 FAILED = [DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 
@@ -25,6 +27,18 @@ FAILED = [DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 def in_flight(instance: dg.DagsterInstance, job: str) -> bool:
     """Whether a run of a job is queued or at work."""
     return instance.get_runs_count(RunsFilter(job_name=job, statuses=UNFINISHED)) > 0
+
+
+def assets_in_flight(instance: dg.DagsterInstance, corpus: str) -> bool:
+    """Whether assets of a corpus are being materialized without a job of ours: by hand, or by automation."""
+    runs = instance.get_runs(RunsFilter(job_name=ASSET_JOB, statuses=UNFINISHED))
+    return any(key.path[0] == corpus for run in runs for key in run.asset_selection or ())
+
+
+def newest_run(instance: dg.DagsterInstance, job: str) -> RunRecord | None:
+    """A job's newest run, however it ended. Part of run keys: what is asked for after it is asked for anew."""
+    records = instance.get_run_records(RunsFilter(job_name=job), limit=1)
+    return records[0] if records else None
 
 
 def failures(instance: dg.DagsterInstance, job: str) -> tuple[int, RunRecord | None]:

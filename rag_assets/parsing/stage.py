@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -125,7 +126,7 @@ def update_documents(
     """
     snapshots = SnapshotStore(objects, corpus.name)
     previous = snapshots.latest()
-    limits = fingerprint(corpus.parsing.model_dump(include={"timeout_seconds", "memory_mb", "max_bytes"}))
+    limits = _limits(corpus)
     erased = ErasureLog(objects, corpus.name).erased()
     if only is None or previous.number == 0:
         known = snapshots.rows(previous)
@@ -167,6 +168,41 @@ def update_documents(
     removed = removed.filter(removed.is_in(known_ids.implode()))
     _count_changes(counts, known, upserts, removed)
     return snapshots.commit(previous, upserts, removed, facts), counts
+
+
+def parse_ahead(
+    objects: ObjectStore, corpus: models.Corpus, contents: Sequence[tuple[str, str, bytes]]
+) -> dict[str, str]:
+    """Parse what was sent before it takes the place of what is there. The results are kept: nothing is parsed twice.
+
+    Args:
+        objects: the store.
+        corpus: the corpus file.
+        contents: document id, extension of its parser, content.
+
+    Returns:
+        Document id → why it cannot be read, for those that cannot.
+    """
+    found: dict[str, str] = {}
+    batch: list[_Read] = []
+    for document, extension, data in contents:
+        if len(data) > corpus.parsing.max_bytes:
+            found[document] = (
+                f"oversized: {len(data)} bytes; parsing.max_bytes allows {corpus.parsing.max_bytes}"
+            )
+            continue
+        item = SourceObject(document, f"content{extension}", "", len(data), datetime.now(UTC))
+        batch.append(_Read(item, "", format_of(item.uri), digest(data), data, None))
+    if not batch:
+        return found
+    with ParserPool(corpus.parsing) as pool:
+        rows = _parse_batch(objects, {}, pool, batch, _limits(corpus), DocumentCounts())
+    rejected = rows.filter(pl.col("status") == QUARANTINED).select("document_id", "reason", "detail")
+    return found | {document: f"{reason}: {detail}" for document, reason, detail in rejected.iter_rows()}
+
+
+def _limits(corpus: models.Corpus) -> str:
+    return fingerprint(corpus.parsing.model_dump(include={"timeout_seconds", "memory_mb", "max_bytes"}))
 
 
 def _find(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -19,9 +20,12 @@ from rag_assets.errors import ConfigurationError, WorldError
 from rag_assets.inbox.event import Received
 from rag_assets.invalidation.deliver import deliver
 from rag_assets.parsing.formats import extension_of
+from rag_assets.parsing.stage import parse_ahead
 from rag_assets.publication.log import PublicationLog
+from rag_assets.sources.open import open_sources
 from rag_assets.sources.push import PushSource, can_hold
-from rag_assets.store.erasures import ErasureLog
+from rag_assets.sources.source import Source
+from rag_assets.store.erasures import Demand, ErasureLog
 from rag_assets.store.objects import ObjectStore
 from rag_assets.store.snapshots import QUARANTINED, Snapshot, SnapshotStore
 
@@ -39,6 +43,7 @@ class Put:
     document: str
     content: bytes
     extension: str
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +56,10 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Erase:
-    """Mark a document as erased, and let it go where it was pushed."""
+    """Mark a document as erased."""
 
     document: str
-    event: str
+    demand: Demand
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ Action = Put | Delete | Erase | Lift | Look | Refuse
 
 def decide(
     batch: Iterable[Received],
-    erased: Collection[str],
+    erased: Mapping[str, datetime],
     recreated: Collection[str],
     sources: Sequence[models.Source],
 ) -> Iterator[Action]:
@@ -92,11 +97,11 @@ def decide(
 
     Args:
         batch: events, each newer than every other event of its document but erasures.
-        erased: documents that are erased by now.
+        erased: documents that are erased by now, and when that was demanded.
         recreated: documents that were created after their last erasure, by the sender's time.
         sources: of the corpus file.
     """
-    gone = set(erased)
+    gone = dict(erased)
     for received in batch:
         change = received.change
         document = change.document
@@ -105,38 +110,41 @@ def decide(
             for source in sources
             if isinstance(source, models.PushSource) and can_hold(source.prefix, document)
         ]
-        prefix = max(push, key=len) if push else None
         match change.kind:
             case "erase":
-                yield Erase(document, change.event)
+                yield Erase(document, Demand(change.event, change.occurred))
                 if document in recreated:
                     yield Lift(document)
                 else:
-                    gone.add(document)
-                    if prefix is not None:
-                        yield Delete(prefix, document)
+                    gone[document] = change.occurred
+                    yield from (Delete(prefix, document) for prefix in push)
             case "deleted":
-                yield Delete(prefix, document) if prefix is not None else Look(document)
+                yield from (Delete(prefix, document) for prefix in push)
             case "updated" if document in gone and document not in recreated:
                 yield Refuse(
                     received.number, "the document is erased; document.created puts a new one in its place"
                 )
+            case "created" if document in gone and change.occurred <= gone[document]:
+                yield Refuse(received.number, "the document was erased after this event")
             case _:
-                extension = extension_of(document, change.content_type)
-                if change.content is None:
-                    outcome: Action = Look(document)
-                elif prefix is None:
-                    outcome = Refuse(received.number, "no source of type push takes this document id")
-                elif extension is None:
-                    outcome = Refuse(
-                        received.number, f"no parser for {change.content_type or 'a document of this name'}"
-                    )
-                else:
-                    outcome = Put(prefix, document, change.content, extension)
+                outcome = _bring(received, push)
                 if document in gone and not isinstance(outcome, Refuse):
-                    gone.discard(document)
+                    del gone[document]
                     yield Lift(document)
                 yield outcome
+
+
+def _bring(received: Received, push: Sequence[str]) -> Put | Look | Refuse:
+    """What a created or updated document asks for. ``push``: prefixes of the push sources that take it."""
+    change = received.change
+    if change.content is None:
+        return Look(change.document)
+    if not push:
+        return Refuse(received.number, "no source of type push takes this document id")
+    extension = extension_of(change.document, change.content_type)
+    if extension is None:
+        return Refuse(received.number, f"no parser for {change.content_type or 'a document of this name'}")
+    return Put(max(push, key=len), change.document, change.content, extension, received.number)
 
 
 @dataclass(slots=True)
@@ -154,6 +162,7 @@ class _Run:
     """What the batches of one run have named so far."""
 
     documents: dict[str, list[int]] = field(default_factory=dict)  # id → rows of the events that name it
+    brought: dict[str, int] = field(default_factory=dict)  # id → row of the event that created or updated it
     referred: set[str] = field(default_factory=set)  # created or updated, and a source should hold it
     dead: dict[int, str] = field(default_factory=dict)
     erased: int = 0
@@ -227,7 +236,7 @@ def _carry_out(
     named = [received.change.document for received in batch]
     recreated = inbox.recreated(pipeline.corpus.name, named)
     actions = [*decide(batch, erasures.erased(), recreated, pipeline.corpus.sources)]
-    erase = {action.document: action.event for action in actions if isinstance(action, Erase)}
+    erase = {action.document: action.demand for action in actions if isinstance(action, Erase)}
     # Marked before anything else: whatever happens next, no run reads the document again.
     erasures.commit(erase)
     erasures.commit({}, [action.document for action in actions if isinstance(action, Lift)])
@@ -235,22 +244,53 @@ def _carry_out(
     if erase:
         # Caches forget at once: the next publication may be long in coming, or be refused.
         deliver(pipeline.objects, pipeline.corpus)
+    sources = {
+        settings.prefix: source
+        for settings, source in zip(
+            pipeline.corpus.sources, open_sources(pipeline.corpus, pipeline.objects), strict=True
+        )
+    }
+    puts = [action for action in actions if isinstance(action, Put)]
+    # What cannot be read does not take the place of what could.
+    unreadable = parse_ahead(
+        pipeline.objects,
+        pipeline.corpus,
+        [(action.document, action.extension, action.content) for action in puts],
+    )
     for action in actions:
         match action:
             case Put():
-                source = PushSource(pipeline.objects, pipeline.corpus.name, action.prefix)
-                source.put(action.document, action.content, action.extension)
+                problem = unreadable.get(action.document) or _put(sources, action)
+                if problem is not None:
+                    found.dead[action.number] = problem
             case Delete():
-                PushSource(pipeline.objects, pipeline.corpus.name, action.prefix).delete(action.document)
+                place = sources[action.prefix]
+                assert isinstance(place, PushSource), "decided so"
+                place.delete(action.document)
             case Look():
                 found.referred.add(action.document)
             case Refuse():
                 found.dead[action.number] = action.reason
     for received in batch:
+        change = received.change
         if received.number not in found.dead:
-            found.documents.setdefault(received.change.document, []).append(received.number)
-        if received.change.kind == "deleted":
-            found.referred.discard(received.change.document)
+            found.documents.setdefault(change.document, []).append(received.number)
+            if change.kind in ("created", "updated"):
+                found.brought[change.document] = received.number
+
+
+def _put(sources: Mapping[str, Source], action: Put) -> str | None:
+    """Keep what was pushed; or why not: another source holds a document of this id, and ids are unique."""
+    for prefix, source in sources.items():
+        if prefix == action.prefix or source.find(action.document) is None:
+            continue
+        if not isinstance(source, PushSource):
+            return f"the source with the prefix {prefix!r} holds a document of this id, too"
+        source.delete(action.document)  # of a push source with another prefix: it has moved here
+    place = sources[action.prefix]
+    assert isinstance(place, PushSource), "decided so"
+    place.put(action.document, action.content, action.extension)
+    return None
 
 
 def _without_effect(pipeline: Pipeline, before: Snapshot, after: Snapshot, found: _Run) -> Mapping[int, str]:
@@ -262,9 +302,9 @@ def _without_effect(pipeline: Pipeline, before: Snapshot, after: Snapshot, found
     for document, reason, detail in (
         rows.filter(pl.col("status") == QUARANTINED).select("document_id", "reason", "detail").iter_rows()
     ):
-        dead.update(dict.fromkeys(found.documents[document], f"{reason}: {detail}"))
+        if document in found.brought:  # a deletion or erasure has nothing to do with it
+            dead[found.brought[document]] = f"{reason}: {detail}"
     for document in found.referred - known - set(rows["document_id"]):
-        dead.update(
-            dict.fromkeys(found.documents.get(document, ()), "no source of the corpus holds this document")
-        )
+        if document in found.brought:
+            dead[found.brought[document]] = "no source of the corpus holds this document"
     return dead

@@ -162,7 +162,8 @@ class Pipeline:
         else:
             snapshot, counts = self.update_snapshot(None)
             events = EventCounts()
-        self._record("documents", {**asdict(counts), "events": asdict(events)}, started)
+        facts = {**asdict(counts), "snapshot": snapshot.number, "events": asdict(events)}
+        self._record("documents", facts, started)
         return snapshot, counts, events
 
     def update_snapshot(self, only: Collection[str] | None) -> tuple[Snapshot, DocumentCounts]:

@@ -18,6 +18,7 @@ from rag_assets.index.candidate import Candidate, CandidateStore
 from rag_assets.index.table import open_table
 from rag_assets.index.verify import verify_indexes
 from rag_assets.publication.log import Publication, PublicationLog
+from rag_assets.store.erasures import ErasureLog
 from rag_assets.store.objects import ObjectStore
 from rag_assets.store.snapshots import SnapshotStore
 
@@ -84,7 +85,7 @@ def rollback(objects: ObjectStore, corpus: str, to: int | None, *, reason: str, 
         to: number of the target; None is the one before the head.
 
     Raises:
-        NotPublished: there is no such publication.
+        NotPublished: there is no such publication, or readers would see erased documents again.
         PublicationConflict: another publication came in between.
     """
     log = PublicationLog(objects, corpus)
@@ -99,6 +100,7 @@ def rollback(objects: ObjectStore, corpus: str, to: int | None, *, reason: str, 
         raise NotPublished(
             f"{corpus}: publication {target.number} is what readers see already; name another with --to"
         )
+    _require_nothing_erased(objects, corpus, target)
     held = {*head.held, head.spec.digest} - {target.spec.digest}
     publication = Publication(
         **{
@@ -120,6 +122,18 @@ def rollback(objects: ObjectStore, corpus: str, to: int | None, *, reason: str, 
         Publication(**{**publication.__dict__, "changes": counted}),
         changes,
     )
+
+
+def _require_nothing_erased(objects: ObjectStore, corpus: str, target: Publication) -> None:
+    snapshots = SnapshotStore(objects, corpus)
+    erased = ErasureLog(objects, corpus).erased()
+    rows = snapshots.rows_of(snapshots.read(target.snapshot), erased, ("document_id", "status"))
+    found = rows.filter(pl.col("status") == "ok")["document_id"]
+    if found.len():
+        raise NotPublished(
+            f"{corpus}: publication {target.number} holds {found.len()} documents that have been erased since, "
+            f"{found[0]!r} among them; go to a publication without them, or mend the sources and run"
+        )
 
 
 def everything_changed(snapshots: SnapshotStore, old: int, new: int) -> pl.DataFrame:

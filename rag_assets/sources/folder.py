@@ -145,7 +145,9 @@ class FolderSource:
         above: set[tuple[int, int]] = set()
         for depth in range(len(parts)):
             folder = "/".join(parts[:depth])
-            if folder and not self._globs.enters(folder):
+            if folder and not (
+                self._globs.enters(folder) and self._contains(os.path.realpath(f"{self._root}/{folder}"))
+            ):
                 return None
             try:
                 status = Path(self._root, folder).stat()

@@ -22,12 +22,18 @@ from rag_assets.store.objects import ObjectInfo, ObjectNotFound, ObjectStore
 
 LONGEST_NAME = 200
 """Bytes of one part of a document id, percent-encoded: file systems allow 255 with the marks."""
+LONGEST_PATH = 600
+"""Bytes of a whole id, percent-encoded: object stores allow 1,024 for a key, the store's own prefix included."""
 
 
 def can_hold(prefix: str, document_id: str) -> bool:
     """Whether a document id has a place in the source of a prefix."""
     path = below(prefix, document_id)
-    return path is not None and all(len(quote(part, safe="")) <= LONGEST_NAME for part in path.split("/"))
+    if path is None or len(quote(prefix, safe="")) > LONGEST_NAME:
+        return False
+    names = [quote(part, safe="") for part in path.split("/")]
+    length = len(quote(prefix, safe="")) + sum(len(name) + 2 for name in names)  # with mark and slash
+    return max(map(len, names)) <= LONGEST_NAME and length <= LONGEST_PATH
 
 
 class PushSource:

@@ -8,6 +8,8 @@ so a reader opens one object, and a number is claimed by whoever creates it firs
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 import polars as pl
 
@@ -20,10 +22,19 @@ SCHEMA = pl.Schema(
         "document_id": pl.String(),
         "number": pl.Int64(),  # of the table that marked it last
         "event": pl.String(),  # who demanded it
+        "occurred": pl.Datetime("us", "UTC"),  # when it was demanded: what is older does not lift it
         "lifted": pl.Boolean(),  # a new document took the place
     }
 )
 KEPT_TABLES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Who demanded an erasure, and when, with time zone."""
+
+    event: str
+    occurred: datetime
 
 
 class ErasureLog:
@@ -41,16 +52,17 @@ class ErasureLog:
         """All marks, lifted ones included (``SCHEMA``)."""
         return self._read(self.number())
 
-    def erased(self) -> frozenset[str]:
-        """Document ids that must not be read."""
-        return frozenset(self.marks().filter(~pl.col("lifted"))["document_id"])
+    def erased(self) -> dict[str, datetime]:
+        """Document ids that must not be read, and since when."""
+        rows = self.marks().filter(~pl.col("lifted"))
+        return dict(rows.select("document_id", "occurred").iter_rows())
 
     def since(self, number: int) -> list[str]:
         """Document ids that were marked after a number, lifted since or not, in the order of their marks."""
         return self.marks().filter(pl.col("number") > number).sort("number")["document_id"].to_list()
 
-    def commit(self, erased: Mapping[str, str], lifted: Sequence[str] = ()) -> int:
-        """Mark documents (id → event that demands it) and lift the marks of others; nothing new writes nothing.
+    def commit(self, erased: Mapping[str, Demand], lifted: Sequence[str] = ()) -> int:
+        """Mark documents (id → demand) and lift the marks of others; nothing new writes nothing.
 
         Returns:
             The number of the table that holds now.
@@ -61,12 +73,14 @@ class ErasureLog:
         number = self.number()
         marks = self._read(number)
         known = set(marks.filter(~pl.col("lifted"))["document_id"])
-        fresh = {name: event for name, event in erased.items() if name not in known}
+        fresh = {name: demand for name, demand in erased.items() if name not in known}
         lift = [name for name in lifted if name in known]
         if not fresh and not lift:
             return number
         added = pl.DataFrame(
-            [(name, number + 1, event, False) for name, event in fresh.items()], schema=SCHEMA, orient="row"
+            [(name, number + 1, demand.event, demand.occurred, False) for name, demand in fresh.items()],
+            schema=SCHEMA,
+            orient="row",
         )
         kept = marks.filter(~pl.col("document_id").is_in(list(fresh))).with_columns(
             lifted=pl.col("lifted") | pl.col("document_id").is_in(lift)

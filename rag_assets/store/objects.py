@@ -31,6 +31,7 @@ from obstore.store import LocalStore, S3Store
 from rag_assets.errors import ConfigurationError, StoreUnavailable, redacted
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
 # A dead server is reported after about 2 s of retries, a silent one after the connect timeout's.
@@ -168,7 +169,7 @@ class ObjectStore:
             return None
         except ValueError:  # how obstore refuses a path that no object can have
             return None
-        return ObjectInfo(meta["path"], meta["size"], meta["e_tag"], meta["last_modified"])
+        return _info(meta)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """All objects below a prefix (a folder, without trailing slash), in no order.
@@ -178,7 +179,7 @@ class ObjectStore:
         with self._translated("list", prefix):
             for batch in obstore.list(self.backend, prefix=prefix):
                 for meta in batch:
-                    yield ObjectInfo(meta["path"], meta["size"], meta["e_tag"], meta["last_modified"])
+                    yield _info(meta)
 
     def delete(self, paths: Iterable[str]) -> None:
         """Delete objects; missing ones are no error."""
@@ -218,6 +219,12 @@ class ObjectStore:
             if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
                 raise StoreUnavailable(f"{attempt}: {_refused(self.is_local)}") from error
             raise StoreUnavailable(f"{attempt}: {_reason(error)}") from error
+
+
+def _info(meta: ObjectMeta) -> ObjectInfo:
+    # Some servers put the tag into quotes in one answer and not in another.
+    etag = meta["e_tag"] and meta["e_tag"].strip('"')
+    return ObjectInfo(meta["path"], meta["size"], etag, meta["last_modified"])
 
 
 def _flush(path: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from rag_assets.webhooks.refusal import Refusal
 
+_SIZE = re.compile(r"[0-9]{1,20}")  # more digits than any size has; thousands are too many for int()
 SECONDS = 60
 """That a body may take to come."""
 MOST_BYTES_AT_ONCE = 256_000_000
@@ -27,9 +29,12 @@ class Bodies:
         """A request's body, counted until the block ends.
 
         Raises:
-            Refusal: 413 too large, 408 too slow, 400 cut off, 503 when too much is in memory.
+            Refusal: 413 too large, 408 too slow, 400 cut off or of a size that is none, 503 when too much is in memory.
         """
-        if int(request.headers.get("content-length", 0)) > limit:
+        size = request.headers.get("content-length", "0")
+        if not _SIZE.fullmatch(size):
+            raise Refusal(400, "invalid", "content-length is expected to be a number of up to 20 digits")
+        if int(size) > limit:
             raise _too_large(limit)
         chunks: list[bytes] = []
         try:

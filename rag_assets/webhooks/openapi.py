@@ -34,7 +34,7 @@ def _answer(description: str, headers: dict[str, Any] | None = None) -> dict[str
 
 HOOK_RESPONSES: dict[int | str, dict[str, Any]] = {
     202: {"description": "The event is in the inbox."},
-    400: _answer("The body was cut off."),
+    400: _answer("The body was cut off, or content-length is no size."),
     401: _answer("The request does not prove that it comes from a sender of this corpus."),
     404: _answer("No corpus of this name takes events."),
     408: _answer("The body took too long to come."),

@@ -9,7 +9,7 @@ from rag_assets.corpus import Corpus, FolderSource, PushSource, S3Source, Source
 from rag_assets.inbox import Kind
 from rag_assets.parsing.formats import CONTENT_TYPES, EXTENSIONS, extension_of
 from rag_assets.sources.globs import VERSION_CONTROL, Globs
-from rag_assets.sources.push import LONGEST_NAME, can_hold
+from rag_assets.sources.push import LONGEST_NAME, LONGEST_PATH, can_hold
 
 LONGEST_ID = 1024
 """Bytes in UTF-8; what S3 allows for a key."""
@@ -45,8 +45,9 @@ class Places:
         push = isinstance(source, PushSource)
         if push and not can_hold(source.prefix, document):
             return (
-                f"the document id has no place in its source: nothing after the prefix {source.prefix!r}, or a part "
-                f"of more than {LONGEST_NAME} bytes when it is percent-encoded"
+                f"the document id has no place in its source: nothing after the prefix {source.prefix!r}, or when it "
+                f"is percent-encoded a part of more than {LONGEST_NAME} bytes or more than {LONGEST_PATH} in all, two "
+                "added for each part"
             )
         if content_type is not None and not content:
             return "content_type says what content is, and there is none"

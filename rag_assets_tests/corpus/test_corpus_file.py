@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from rag_assets.corpus import Corpus, FolderSource, S3Source, load_corpora, load_corpus
-from rag_assets.errors import CorpusFileError
+from rag_assets.errors import CorpusFileError, redacted
 
 MINIMAL = "sources:\n  - type: folder\n    path: docs\n"
 
@@ -309,3 +309,33 @@ def test_a_password_in_a_source_is_not_shown(tmp_path: Path) -> None:
     with pytest.raises(CorpusFileError) as caught:
         load_corpus(path, {})
     assert "SECRETPW" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cannot open mysql://db/docs?ssl=1&password=hunter22",
+        "host=db password=hunter22 dbname=docs",
+        "PASSWORD = 'hunter22 hunter22' is wrong",
+        "passwd=hunter22;pwd=hunter22",
+        "token=hunter22, access_token=hunter22",
+        "client_secret=hunter22&api_key=hunter22&apikey=hunter22&api-key=hunter22",
+        "AWS_SECRET_ACCESS_KEY=hunter22 secret_key=hunter22",
+        """{"password": "hunter22", "token":"x\\"hunter22"}""",
+        repr('{"password": "hunter22", \'token\': "hunter22"}'),
+        "password='hunter22 that was cut off",
+        "the secret whsec_hunter22+/abc= is wrong, whsec_hunter22",
+    ],
+)
+def test_what_others_write_is_shown_without_passwords_and_tokens(text: str) -> None:
+    shown = redacted(text)
+    assert "hunter22" not in shown and "…" in shown
+    assert redacted(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["max_tokens=5000 is above 4096", "unexpected token: '}'", "secret_variable: X", "no password given"],
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert redacted(text) == text

@@ -148,10 +148,16 @@ def test_a_document_is_created_again_by_what_happened_after_its_last_erasure(inb
         change("updated", "updated", minute=3),
         change("dropped", "erase", minute=2),
         change("dropped", "created", minute=3, event="dropped"),
+        change("dead", "erase", minute=2),
+        change("dead", "created", minute=3, event="dead"),
     )
     inbox.drop(CORPUS, "dropped", "")
-    names = ["before", "after", "twice", "updated", "dropped", "unknown"]
+    (poison,) = [row.number for row in inbox.take(CORPUS, "run") if row.change.event == "dead"]
+    inbox.dead({poison: "no parser"})
+    names = ["before", "after", "twice", "updated", "dropped", "dead", "unknown"]
     assert inbox.recreated(CORPUS, names) == {"after"}
+    inbox.retry(CORPUS, "dead")
+    assert inbox.recreated(CORPUS, names) == {"after", "dead"}
     assert inbox.recreated("other", names) == set()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from rag_assets.corpus import Corpus
 from rag_assets.index.candidate import Spec
 from rag_assets.index.table import connect
 from rag_assets.publication.log import Publication, PublicationLog
-from rag_assets.store.erasures import ErasureLog
+from rag_assets.store.erasures import Demand, ErasureLog
 from rag_assets.store.objects import ObjectStore
 
 NAME = "handbook"
@@ -96,7 +97,8 @@ class History:
 
     def erase(self, *documents: str, lifted: Sequence[str] = ()) -> None:
         """Marks of erasures."""
-        ErasureLog(self.objects, NAME).commit(dict.fromkeys(documents, "event"), lifted)
+        demand = Demand("event", datetime(2026, 5, 4, tzinfo=UTC))
+        ErasureLog(self.objects, NAME).commit(dict.fromkeys(documents, demand), lifted)
 
     def forget_records(self, numbers: Iterable[int]) -> None:
         """Lose what is on record of old publications, as nothing of ours does."""

@@ -13,7 +13,8 @@ from rag_assets import AnswerCache
 from rag_assets.errors import ConfigurationError, TargetUnavailable
 from rag_assets.invalidation.cache import MAX_DOCUMENTS, PRUNED
 from rag_assets.invalidation.keys import versioned_key
-from rag_assets.invalidation.target import TargetRefused
+from rag_assets.invalidation.redis_client import connect
+from rag_assets.invalidation.target import Superseded, TargetRefused
 from rag_assets_tests.invalidation.history import NAME
 from rag_assets_tests.invalidation.teller import Teller
 from rag_assets_tests.servers import ValkeyServer, valkey
@@ -111,7 +112,7 @@ def test_an_old_notice_that_comes_again_takes_nothing_back(cache: AnswerCache, t
     assert cache.put("q", b"from 3", ["a", "b"], 3)
     teller.send(old)
     assert cache.get("q") == b"from 3"
-    assert teller.target.remembers(3, teller.epoch)
+    assert teller.target.told(teller.epoch) == 3
     assert not cache.put("late", b"from 2", ["b"], 2)
 
 
@@ -119,10 +120,29 @@ def test_a_notice_of_an_earlier_ledger_is_ignored(cache: AnswerCache, teller: Te
     earlier = Teller(redis_url)
     earlier.epoch = "2025-12-31"
     assert cache.put("q", b"answer", ["a"], 1)
-    earlier.send(earlier.pages(8, 9, {"a": "changed"}))
-    earlier.start(9)
+    with pytest.raises(Superseded) as error:
+        earlier.send(earlier.pages(8, 9, {"a": "changed"}))
+    assert error.value.epoch == teller.epoch
+    with pytest.raises(Superseded):
+        earlier.start(9)
     assert cache.get("q") == b"answer"
-    assert teller.target.remembers(1, teller.epoch)
+    assert teller.target.told(teller.epoch) == 1
+    assert teller.target.told(earlier.epoch) is None
+
+
+def test_only_everything_from_its_first_page_on_begins_an_epoch(
+    cache: AnswerCache, teller: Teller, redis_url: str
+) -> None:
+    everything = teller.pages(0, 2, everything=True, erased=["e1", "e2", "e3"], size=2)
+    teller.send(everything[:1])
+    connect(redis_url).flushall()
+    with pytest.raises(Superseded) as error:
+        teller.send(everything[1:])
+    assert error.value.epoch == "", "else the erased documents of the first page would be unknown"
+    with pytest.raises(Superseded):
+        teller.tell(2, {"a": "changed"})
+    teller.send(everything)
+    assert not cache.put("q", b"answer", ["e1"], 2)
 
 
 def test_a_notice_that_was_missed_makes_everything_forgotten(cache: AnswerCache, teller: Teller) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import threading
 import time
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from rag_assets.errors import ConfigurationError
+from rag_assets.errors import ConfigurationError, StoreUnavailable
 from rag_assets.invalidation.deliver import Outcome, deliver, retry
-from rag_assets.invalidation.ledger import KEPT_DEAD_LETTERS, Ledger, read_ledger
+from rag_assets.invalidation.ledger import KEPT_DEAD_LETTERS, Ledger, read_ledger, write_ledger
 from rag_assets.invalidation.status import status
 from rag_assets_tests.invalidation.history import NAME, History, corpus_of
 from rag_assets_tests.invalidation.receiver import Receiver, Reply, Request
@@ -72,6 +73,7 @@ def test_the_ledger_is_documented(history: History, receiver: Receiver) -> None:
         "target": "hook",
         "publication": 1,
         "erasure": 0,
+        "telling": 0,
         "everything": False,
         "attempts": 0,
         "error": None,
@@ -169,6 +171,78 @@ def test_one_target_s_failure_keeps_no_other_waiting(history: History, receiver:
         ("hook", "delivered"),
     ]
     assert arrived[0] - started < 1.4
+
+
+SPAN = {"after": 1, "publication": 1, "erased_after": 0, "erasure": 0, "everything": False}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"publication": None},
+        {"publication": "1"},
+        {"publication": -1},
+        {"erasure": 0.5},
+        {"attempts": "9"},
+        {"everything": 0},
+        {"next_attempt": "soon"},
+        {"next_attempt": "2026-01-01T00:00:00"},
+        {"delivered_at": 1},
+        {"epoch": None},
+        {"epoch": ""},
+        {"target": "another"},
+        {"unknown": 1},
+        {"dead": "abc"},
+        {"dead": [{"span": {**SPAN, "after": "a"}, "reason": "x", "time": "2026-01-01T00:00:00Z"}]},
+        {"dead": [{"span": SPAN, "reason": "x", "time": "y"}]},
+    ],
+)
+def test_a_ledger_of_which_anything_is_damaged_makes_everything_forgotten(
+    history: History, receiver: Receiver, damage: dict[str, Any]
+) -> None:
+    history.publish({"a": 1})
+    one(history, receiver)
+    path = f"corpora/{NAME}/invalidation/hook.json"
+    record = {**json.loads(history.objects.get(path)), **damage}
+    history.objects.put(path, json.dumps(record).encode())
+    assert status(history.objects, corpus_of(hook(receiver)))[0].state == "behind"
+    assert one(history, receiver).state == "delivered"
+    assert told(receiver)[-1]["everything"]
+
+
+def test_a_ledger_with_dead_letters_is_read_as_it_was_written(history: History) -> None:
+    now = datetime.now(UTC)
+    written = Ledger("hook", "identity", now.isoformat(), publication=1, everything=False)
+    written = written.given_up(written.due(2, 3), "no", now).failed("later", now, timedelta())
+    write_ledger(history.objects, NAME, written)
+    assert ledger_of(history) == written
+
+
+@pytest.mark.parametrize("wrong", ["2999-01-01", "2999-01-01T00:00:00+00:00", "2999-01-01T00:00:00.5+00:00"])
+def test_a_new_epoch_is_later_whatever_the_clocks_say(wrong: str) -> None:
+    now = datetime.now(UTC)
+    found = Ledger("hook", "identity", now.isoformat(), everything=False)
+    assert found.anew(now).epoch > found.epoch
+    later = found.anew(now, wrong)
+    assert later.everything
+    assert later.epoch > wrong
+    assert datetime.fromisoformat(later.epoch).tzinfo
+    assert replace(found, epoch=wrong).anew(now).epoch > wrong
+
+
+def test_a_store_that_fails_for_a_moment_is_a_failure(
+    history: History, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*args: object) -> None:
+        raise StoreUnavailable("away")
+
+    history.publish({"a": 1})
+    with monkeypatch.context() as patch:
+        patch.setattr("rag_assets.invalidation.telling.write_ledger", away)
+        outcome = one(history, receiver)
+    assert (outcome.state, outcome.publication, outcome.error) == ("failed", 0, "away")
+    assert status(history.objects, corpus_of(hook(receiver)))[0].state == "behind"
+    assert one(history, receiver).state == "delivered"
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[]", b'{"dead": [1]}', b"\xff", None])

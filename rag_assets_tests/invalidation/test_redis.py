@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import time
 from functools import partial
@@ -13,6 +15,7 @@ import pytest
 from rag_assets.errors import ConfigurationError
 from rag_assets.invalidation.cache import AnswerCache
 from rag_assets.invalidation.deliver import deliver, retry
+from rag_assets.invalidation.ledger import Ledger
 from rag_assets.invalidation.redis_client import connect
 from rag_assets.invalidation.ttl import Ttls
 from rag_assets_tests.invalidation.history import NAME, History, corpus_of
@@ -129,6 +132,83 @@ class TestRedis(TargetSuite):
         other.change("b")
         self.deliver(other, bench)
         assert bench.cache.get("new") is None
+
+    def test_a_target_that_is_renamed_and_renamed_back_goes_on_forgetting(
+        self, history: History, bench: RedisBench
+    ) -> None:
+        self.started(history, bench)
+        renamed = corpus_of({**bench.target, "name": "renamed"})
+        assert deliver(history.objects, renamed, bench.environ)[0].state == "delivered"
+        bench.forgotten()
+        assert self.deliver(history, bench).state == "delivered"
+        assert bench.forgotten() == {"everything"}
+        history.change("a")
+        assert self.deliver(history, bench).state == "delivered"
+        assert bench.forgotten() == {"a"}
+        assert self.deliver(history, bench).state == "up to date"
+
+    def test_of_two_names_for_one_server_either_may_be_removed(
+        self, history: History, bench: RedisBench
+    ) -> None:
+        self.started(history, bench)
+        both = corpus_of(bench.target, {**bench.target, "name": "second"})
+        for _ in range(2):
+            # They take turns; one that was ignored says so.
+            states = {outcome.state for outcome in deliver(history.objects, both, bench.environ)}
+            assert states <= {"delivered", "failed", "waiting", "up to date"}
+        bench.forgotten()
+        history.change("a")
+        assert retry(history.objects, corpus_of(bench.target), bench.environ)[0].state == "delivered"
+        assert bench.forgotten() & {"a", "everything"}
+
+    def test_a_notice_that_is_ignored_does_not_count_as_delivered(
+        self, history: History, bench: RedisBench
+    ) -> None:
+        self.started(history, bench)
+        path, future = f"corpora/{NAME}/invalidation/cache.json", "2999-01-01T00:00:00+00:00"
+        bench.client.hset(f"{{rag:{NAME}}}:meta", "epoch", future)  # of a machine with a wrong clock
+        outcome = self.deliver(history, bench)
+        assert (outcome.state, outcome.publication) == ("failed", 1)
+        assert outcome.error and "another ledger" in outcome.error
+        assert json.loads(history.objects.get(path))["everything"]
+        assert retry(history.objects, corpus_of(bench.target), bench.environ)[0].state == "delivered"
+        assert bench.forgotten() == {"everything"}
+        history.change("a")
+        assert self.deliver(history, bench).state == "delivered"
+        assert bench.forgotten() == {"a"}
+
+    @pytest.mark.parametrize("published", [False, True])
+    def test_a_store_that_was_put_back_with_its_ledger_makes_everything_forgotten(
+        self, history: History, bench: RedisBench, tmp_path: Any, published: bool
+    ) -> None:
+        self.started(history, bench)
+        shutil.copytree(history.store, tmp_path / "backup")
+        history.change("a")
+        self.deliver(history, bench)
+        assert bench.cache.put("lost", b"answer", ["a"], 2)
+        shutil.rmtree(history.store)
+        shutil.move(tmp_path / "backup", history.store)
+        del history.states[2:]
+        if published:  # another publication of the same number
+            history.change("a", "b")
+        assert self.deliver(history, bench).state == "delivered"
+        assert bench.cache.get("lost") is None
+        assert self.deliver(history, bench).state == "up to date"
+
+    def test_a_kill_before_the_entry_costs_nothing_that_is_right(
+        self, history: History, bench: RedisBench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def killed(*args: object) -> None:
+            raise KeyboardInterrupt
+
+        self.started(history, bench)
+        history.change("a")
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Ledger, "delivered", killed)
+            self.deliver(history, bench)
+        history.change("b")
+        assert self.deliver(history, bench).state == "delivered"
+        assert bench.forgotten() == {"a", "b"}
 
     def test_ttls_follow_the_publications(
         self, history: History, bench: RedisBench, monkeypatch: pytest.MonkeyPatch

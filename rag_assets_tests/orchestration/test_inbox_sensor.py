@@ -13,7 +13,7 @@ import pytest
 from dagster import DagsterRunStatus, RunsFilter
 
 from rag_assets.corpus import Events, Watch
-from rag_assets.errors import InboxUnavailable
+from rag_assets.errors import InboxUnavailable, StoreUnavailable
 from rag_assets.inbox import Change, Inbox, Pending
 from rag_assets.inbox.event import Kind
 from rag_assets.orchestration import inbox as sensors
@@ -21,7 +21,9 @@ from rag_assets.orchestration.build import build_definitions
 from rag_assets.orchestration.inbox import Wait, due
 from rag_assets.orchestration.resources import StoreResource, log_progress
 from rag_assets.orchestration.run import run_corpus
+from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.pipeline.progress import silent
+from rag_assets.sources import PushSource
 from rag_assets_tests.workspace import Workspace, document
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -234,7 +236,7 @@ def test_a_gate_that_refuses_leaves_events_applied_and_starts_no_run_again(
     place.accept("e1", "b.md", "erase")
     assert not place.start(one(place.tick())).success
     assert place.states() == {"e1": "applied"}
-    assert place.tick() == "no event waits"
+    assert "gate refused" in str(place.tick())
     place.workspace.configure(
         sources=place.workspace.corpus.model_dump(mode="json")["sources"],
         events={"watch": {}, **QUIET},
@@ -244,6 +246,65 @@ def test_a_gate_that_refuses_leaves_events_applied_and_starts_no_run_again(
     assert place.start(dg.RunRequest(run_key="nightly"), "handbook_job").success
     assert place.states() == {"e1": "done"}
     assert set(place.workspace.rows()["document_id"]) == {"a.md"}
+
+
+def test_events_of_a_run_that_died_after_its_first_stage_are_published_by_the_next(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.accept("e1", "b.md", "erase")
+
+    def down(*_: object, **__: object) -> None:
+        raise StoreUnavailable("the store is down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("rag_assets.orchestration.declare.RETRY", None)
+        patch.setattr(Pipeline, "embeddings", down)
+        place.definitions = build_definitions({"handbook": place.workspace.corpus})
+        assert not place.start(one(place.tick())).success
+    assert place.states() == {"e1": "applied"}
+    assert "later" in str(place.tick())
+    monkeypatch.setattr(sensors, "BACKOFF_SECONDS", 0)
+    assert place.start(one(place.tick())).success
+    assert place.states() == {"e1": "done"}
+    assert set(place.workspace.rows()["document_id"]) == {"a.md"}
+
+
+def test_a_dead_event_that_is_retried_starts_a_run(place: Place) -> None:
+    place.accept("e1", "new.md", "created")
+    assert place.start(one(place.tick())).success
+    assert place.states() == {"e1": "dead"}
+    place.workspace.write("new.md", document(3))
+    place.inbox.retry("handbook", "e1")
+    assert place.start(one(place.tick())).success
+    assert place.states() == {"e1": "done"}
+
+
+def test_assets_that_are_materialized_by_hand_are_waited_for(place: Place) -> None:
+    place.accept("e1", "a.md")
+    job = place.definitions.resolve_implicit_global_asset_job_def()
+    place.instance.create_run_for_job(
+        job, asset_selection=frozenset({dg.AssetKey(["handbook", "documents"])})
+    )
+    assert "not done" in str(place.tick())
+
+
+def test_a_look_does_not_announce_what_events_push(place: Place) -> None:
+    place.accept("e1", "cms/x.md", "created", "one")
+    assert place.start(one(place.tick())).success
+    place.inbox.accept("handbook", [Change("e2", "cms/x.md", "updated", datetime.now(UTC), "test", b"two")])
+    source = PushSource(place.workspace.objects, "handbook", "cms/")
+    source.put("cms/x.md", b"half way", ".md")
+    assert place.tick("handbook_watch") == "nothing changed"
+    source.delete("cms/x.md")
+    assert place.tick("handbook_watch") == "nothing changed"
+
+
+def test_a_first_look_that_failed_is_tried_again(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    place = Place(tmp_path, instance)
+    place.workspace.documents.rmdir()  # not mounted yet
+    assert not place.start(one(place.tick("handbook_watch")), "handbook_job").success
+    place.workspace.write("a.md", document(1))
+    assert place.start(one(place.tick("handbook_watch")), "handbook_job").success
 
 
 def test_a_database_that_is_down_fails_the_tick_and_loses_nothing(

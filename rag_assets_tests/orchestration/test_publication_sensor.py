@@ -139,6 +139,7 @@ def test_a_target_that_is_down_shows_in_a_check_and_is_told_later(
     place.answer("from a", "a.md")
     place.workspace.write("a.md", document(11))
     monkeypatch.setattr("rag_assets.invalidation.telling.TRIES", 1)
+    monkeypatch.setattr("rag_assets.orchestration.invalidation.REST_SECONDS", 0)
     monkeypatch.setattr("rag_assets.invalidation.ledger.FIRST_PAUSE", FIRST_PAUSE * 0)
     valkey.kill()
     try:

@@ -248,7 +248,7 @@ def test_a_failed_run_is_told_to_a_chat_with_its_reason(
 
 
 def test_an_alert_that_cannot_be_sent_does_not_show_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rag_assets.orchestration.alerts.ATTEMPTS", 1)
+    monkeypatch.setattr("rag_assets.orchestration.alerts.PATIENCE_SECONDS", 0)
     with chat(404) as (url, _), pytest.raises(TargetUnavailable) as refused:
         send(url, "text")
     with pytest.raises(TargetUnavailable) as unreachable:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rag_assets.errors import StoreUnavailable
+from rag_assets.errors import NotPublished, StoreUnavailable
 from rag_assets.inbox import Change, Inbox
 from rag_assets.inbox.event import Kind
 from rag_assets.pipeline.pipeline import Pipeline
@@ -243,6 +243,99 @@ def test_runs_that_break_over_an_event_set_it_aside_at_last(
     place.run()
     assert place.states() == {"e1": "dead"}
     assert "3" in place.reasons()["e1"]
+
+
+def test_an_erasure_is_remembered_with_its_time_when_its_event_is_forgotten(place: Place) -> None:
+    place.accept(change("e1", "cms/x.md", "created", 1, "one"), change("e2", "cms/x.md", "erase", 2))
+    place.run()
+    place.inbox.forget(datetime.now(UTC) + timedelta(days=1))
+    place.accept(change("again", "cms/x.md", "created", 1, "one"))
+    place.run()
+    assert "cms/x.md" not in place.published()
+    assert "erased after this event" in place.reasons()["again"]
+    place.accept(change("new", "cms/x.md", "created", 3, "new"))
+    place.run()
+    assert place.published()["cms/x.md"] == "new"
+
+
+def test_a_creation_that_was_set_aside_lifts_no_erasure(place: Place) -> None:
+    place.accept(change("dead", "cms/x", "created", 5, "x", content_type="image/png"))
+    place.apply()
+    place.accept(
+        change("erase", "cms/x", "erase", 2),
+        change("update", "cms/x", "updated", 6, "two", content_type="text/plain"),
+    )
+    place.apply()
+    assert "cms/x" not in place.documents()
+    assert "erased" in place.reasons()["update"]
+
+
+def test_content_that_cannot_be_read_leaves_what_was_there(place: Place) -> None:
+    place.accept(change("good", "cms/x.md", "created", 1, "Penguins swim."))
+    place.run()
+    place.accept(
+        change("empty", "cms/x.md", "updated", 2, ""), change("pdf", "cms/y.pdf", "created", 2, "no PDF")
+    )
+    place.run()
+    assert place.published()["cms/x.md"] == "Penguins swim."
+    assert place.states() == {"good": "done", "empty": "dead", "pdf": "dead"}
+    snapshots = SnapshotStore(place.workspace.objects, "handbook")
+    assert snapshots.latest().quarantined == 0, "it counts against nothing, and stops no later run"
+    assert place.apply(only_events=False).snapshots.latest().quarantined == 0
+
+
+def test_an_erasure_counts_also_where_what_follows_it_cannot_be_read(place: Place) -> None:
+    place.accept(
+        change("erase", "cms/p.pdf", "erase", 1), change("poison", "cms/p.pdf", "created", 2, "no PDF at all")
+    )
+    place.apply()
+    assert place.states() == {"erase": "applied", "poison": "dead"}
+
+
+def test_content_for_an_id_that_another_source_holds_is_set_aside_and_harms_no_other(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    folder = {"type": "folder", "path": str(place.workspace.documents)}
+    place.workspace.configure(
+        **{**SETTINGS, "sources": [folder, {"type": "push", "prefix": "cms/"}]},
+    )
+    place.workspace.write("cms/x.md", "From the folder.")
+    place.workspace.write("y.md", "Another one.")
+    place.run()
+    place.accept(change("clash", "cms/x.md", "updated", 1, "pushed"), change("erase", "y.md", "erase", 1))
+    place.run()
+    assert place.published() == {"cms/x.md": "From the folder."}
+    assert place.states() == {"clash": "dead", "erase": "done"}
+    assert "id, too" in place.reasons()["clash"]
+
+
+def test_a_document_moves_to_the_narrower_of_two_push_sources(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.workspace.write("a.md", "The first document.")
+    place.run()
+    place.accept(change("e1", "cms/news/x.md", "created", 1, "one"))
+    place.run()
+    folder = {"type": "folder", "path": str(place.workspace.documents), "prefix": "folder/"}
+    prefixes = [{"type": "push", "prefix": prefix} for prefix in ("cms/", "cms/news/")]
+    place.workspace.configure(**{**SETTINGS, "sources": [folder, *prefixes]})
+    place.accept(change("e2", "cms/news/x.md", "updated", 2, "two"))
+    place.run()
+    assert place.published()["cms/news/x.md"] == "two"
+    place.apply(only_events=False)
+    place.accept(change("e3", "cms/news/x.md", "deleted", 3))
+    place.apply()
+    place.apply(only_events=False)
+    assert "cms/news/x.md" not in place.documents()
+
+
+def test_no_rollback_shows_an_erased_document_again(place: Place) -> None:
+    place.accept(change("e1", "cms/x.md", "created", 1, "one"))
+    place.run()
+    place.accept(change("e2", "cms/x.md", "erase", 2))
+    place.run()
+    with pytest.raises(NotPublished, match=r"erased since.*cms/x\.md"):
+        rollback(place.workspace.objects, "handbook", None, reason="test", by="test")
+    rollback(place.workspace.objects, "handbook", 1, reason="test", by="test")
+    assert place.published() == {"folder/a.md": "The first document."}
 
 
 KINDS: Sequence[Kind] = ("created", "updated", "deleted", "erase")

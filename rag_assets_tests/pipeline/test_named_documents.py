@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rag_assets.sources import FolderSource
-from rag_assets.store.erasures import ErasureLog
+from rag_assets.store.erasures import Demand, ErasureLog
 from rag_assets.store.snapshots import SnapshotStore
 from rag_assets_tests.workspace import Workspace, document
 
@@ -124,7 +125,7 @@ def test_an_erased_document_stays_away_whatever_its_source_holds(tmp_path: Path,
     workspace.write("b.md", document(2))
     workspace.run()
     log = ErasureLog(workspace.objects, workspace.name)
-    assert log.commit({"a.md": "request 7"}) == 1
+    assert log.commit({"a.md": Demand("request 7", datetime.now(UTC))}) == 1
     workspace.write("a.md", document(3))
     pipeline, _ = workspace.pipeline()
     assert pipeline.update_snapshot(["a.md"] if named else None)[0].documents == 1

@@ -58,6 +58,9 @@ def names(reading: Reading) -> dict[str, Kind]:
         ("cms/imprint.exe", "updated", True, None, "no parser reads it"),
         ("cms/imprint.md", "updated", True, "image/png", "no parser reads it"),
         ("cms/" + "ü" * 34, "deleted", False, None, "percent-encoded"),
+        ("cms/" + "/".join(["ü" * 32] * 4), "updated", True, "text/html", "more than 600 in all"),
+        ("cms/" + "a/" * 198 + "a", "updated", True, "text/html", "more than 600 in all"),
+        ("cms/" + "a/" * 197 + "a", "updated", True, "text/html", None),
         ("guide.md", "updated", False, "text/markdown", "there is none"),
         ("logo.png", "updated", False, None, "include and exclude"),
         ("drafts/x.md", "updated", False, None, "include and exclude"),
@@ -124,7 +127,7 @@ def test_a_push_announces_what_the_last_commit_did_to_each_file() -> None:
     )
     assert names(read_push(json.loads(body), "e", ANYWHERE)) == {
         "a.md": "updated",
-        "b.md": "created",
+        "b.md": "updated",
         "c.md": "deleted",
     }
 
@@ -133,7 +136,7 @@ def test_the_paths_of_a_push_get_the_prefix() -> None:
     places = Places(corpus(sources=[{"type": "folder", "path": "x", "prefix": "repo/docs/"}]), "repo/")
     body = push({"added": ["docs/a.md", "src/main.py"]})
     reading = read_push(json.loads(body), "e", places)
-    assert (names(reading), reading.left_out) == ({"repo/docs/a.md": "created"}, 1)
+    assert (names(reading), reading.left_out) == ({"repo/docs/a.md": "updated"}, 1)
 
 
 @pytest.mark.parametrize(
@@ -170,14 +173,14 @@ def test_a_push_at_no_time_is_refused(pushed_at: Any) -> None:
 def test_files_that_cannot_be_documents_are_left_out_and_do_not_spoil_the_rest() -> None:
     body = push({"added": ["a.md", "x\u0001.md", "../b.md", "", "y" * 2000], "removed": ["logo.png"]})
     reading = read_push(json.loads(body), "e", PLACES)
-    assert (names(reading), reading.left_out) == ({"a.md": "created"}, 5)
+    assert (names(reading), reading.left_out) == ({"a.md": "updated"}, 5)
 
 
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("ObjectCreated:Put", "created"),
-        ("s3:ObjectCreated:CompleteMultipartUpload", "created"),
+        ("ObjectCreated:Put", "updated"),
+        ("s3:ObjectCreated:CompleteMultipartUpload", "updated"),
         ("ObjectRemoved:DeleteMarkerCreated", "deleted"),
         ("s3:ObjectRemoved:Delete", "deleted"),
         ("LifecycleExpiration:Delete", "deleted"),
@@ -194,7 +197,7 @@ def test_keys_are_decoded_and_get_the_prefix() -> None:
     places = Places(corpus(sources=[{"type": "folder", "path": "x", "prefix": "s3/"}]), "s3/")
     body = records(("ObjectCreated:Put", "a+b/%C3%BC%2B.md"), ("ObjectCreated:Put", "folder/"))
     reading = read_records(json.loads(body), "e", places)
-    assert (names(reading), reading.left_out) == ({"s3/a b/ü+.md": "created"}, 1)
+    assert (names(reading), reading.left_out) == ({"s3/a b/ü+.md": "updated"}, 1)
 
 
 def test_a_corpus_with_s3_sources_knows_its_objects_by_bucket_and_prefix() -> None:
@@ -203,7 +206,7 @@ def test_a_corpus_with_s3_sources_knows_its_objects_by_bucket_and_prefix() -> No
         for key in ("manuals/a.pdf", "manuals/a.txt", "other/a.pdf", "manualsx/a.pdf")
     ]
     reading = read_records(json.loads(records(*found)), "e", PLACES)
-    assert (names(reading), reading.left_out) == ({"manuals/a.pdf": "created"}, 3)
+    assert (names(reading), reading.left_out) == ({"manuals/a.pdf": "updated"}, 3)
     assert read_records(json.loads(records(*found, bucket="elsewhere")), "e", PLACES).changes == []
 
 

@@ -65,7 +65,7 @@ def test_a_push_to_github_is_read(client: httpx.Client, inbox: Inbox) -> None:
     assert (reply.json()["changes"], reply.json()["left_out"]) == (2, 2)
     changes = [received.change for received in inbox.take("handbook", "run")]
     assert {(change.document, change.kind) for change in changes} == {
-        ("new.md", "created"),
+        ("new.md", "updated"),
         ("old.md", "deleted"),
     }
     assert {change.sender for change in changes} == {"GitHub acme/docs"}
@@ -103,7 +103,7 @@ def test_storage_servers_need_no_id_for_their_records(client: httpx.Client, inbo
     assert [reply.json()["state"] for reply in replies] == ["accepted", "duplicate"]
     assert replies[0].json()["event"].startswith("s3:")
     found = {received.change.document: received.change.kind for received in inbox.take("handbook", "run")}
-    assert found == {"manuals/a b.pdf": "created", "manuals/ü.pdf": "deleted"}
+    assert found == {"manuals/a b.pdf": "updated", "manuals/ü.pdf": "deleted"}
 
 
 def test_an_event_of_ours_needs_an_id(untouched: httpx.Client) -> None:
@@ -166,6 +166,25 @@ def test_a_body_that_announces_its_size_is_refused_unread(client: httpx.Client) 
     with socket.create_connection((host, port or 0), timeout=30) as connection:
         connection.sendall(head.encode())
         assert b" 413 " in connection.recv(4096)
+
+
+@pytest.mark.parametrize(("size", "status"), [("0" * 5000 + "1", 400), ("9" * 5000, 400), ("9" * 19, 413)])
+def test_a_size_of_too_many_digits_is_refused(client: httpx.Client, size: str, status: int) -> None:
+    host, port = client.base_url.host, client.base_url.port
+    head = (
+        f"POST {HOOK} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
+    )
+    with socket.create_connection((host, port or 0), timeout=30) as connection:
+        connection.sendall(head.encode() + b"{")
+        assert f" {status} ".encode() in connection.recv(4096)
+
+
+def test_a_document_whose_key_would_be_too_long_is_refused(untouched: httpx.Client) -> None:
+    document = "cms/" + "/".join(["ü" * 28] * 9)
+    body = event(data={"document": document, "content": "x", "content_type": "text/html"})
+    assert len(document.encode()) < 1024
+    (found,) = refused(send(untouched, body, bearer()), 422, "invalid")["errors"]
+    assert "percent-encoded" in found
 
 
 def test_a_body_that_does_not_announce_its_size_is_refused_when_it_is_too_large(

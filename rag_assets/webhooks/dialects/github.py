@@ -52,8 +52,8 @@ def read_push(payload: Any, event: str, places: Places) -> Reading:
         return Reading(())
     kinds: dict[str, Kind] = {}
     for commit in push.commits:  # oldest first: what a later one did to a file counts
-        kinds.update(dict.fromkeys(commit.added, "created"))
-        kinds.update(dict.fromkeys(commit.modified, "updated"))
+        # Never "created", which lifts an erasure: nobody who adds a file decides that.
+        kinds.update(dict.fromkeys((*commit.added, *commit.modified), "updated"))
         kinds.update(dict.fromkeys(commit.removed, "deleted"))
     occurred = _pushed_at(push.repository.pushed_at, push.head_commit)
     sender = in_words(f"GitHub {push.repository.full_name}")

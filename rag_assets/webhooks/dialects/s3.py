@@ -12,7 +12,7 @@ from rag_assets.webhooks.dialects.reading import Foreign, Moment, Reading, in_wo
 from rag_assets.webhooks.places import Places
 
 _KINDS: dict[str, Kind] = {
-    "ObjectCreated": "created",
+    "ObjectCreated": "updated",  # overwritten as well; never "created", which lifts an erasure
     "ObjectRemoved": "deleted",
     "LifecycleExpiration": "deleted",
 }
