@@ -10,11 +10,12 @@ from rag_assets.corpus import Corpus
 from rag_assets.orchestration.alerts import alert_sensor
 from rag_assets.orchestration.assets import corpus_assets
 from rag_assets.orchestration.automation import automation_sensor
-from rag_assets.orchestration.inbox import event_sensors
+from rag_assets.orchestration.inbox import inbox_sensor
 from rag_assets.orchestration.invalidation import publication_sensor
 from rag_assets.orchestration.jobs import corpus_jobs
 from rag_assets.orchestration.resources import StoreResource, log_progress
 from rag_assets.orchestration.schedules import corpus_schedules
+from rag_assets.orchestration.watch import watch_sensor
 
 
 def build_definitions(corpora: Mapping[str, Corpus]) -> dg.Definitions:
@@ -25,7 +26,8 @@ def build_definitions(corpora: Mapping[str, Corpus]) -> dg.Definitions:
         jobs=[job for corpus in every for job in corpus_jobs(corpus)],
         schedules=[schedule for corpus in every for schedule in corpus_schedules(corpus)],
         sensors=[
-            *(sensor for corpus in every for sensor in event_sensors(corpus)),
+            *(sensor for corpus in every for sensor in inbox_sensor(corpus)),
+            *(sensor for corpus in every for sensor in watch_sensor(corpus)),
             *(sensor for corpus in every for sensor in publication_sensor(corpus)),
             *(sensor for corpus in every for sensor in automation_sensor(corpus)),
             *alert_sensor(),

@@ -1,31 +1,29 @@
 """Apply events: what waits in the inbox → pushed documents and erasure marks → the next snapshot.
 
-``decide`` is pure: events in, small actions out. ``apply_events`` takes batch after batch,
-carries the actions out, brings the snapshot up to the documents they name, and only then marks
-the events as applied. Every action may be done again, so a run that is killed anywhere leaves
-events that are pending, and the next run ends in the same state.
+``apply_events`` takes batch after batch, carries out what ``event_actions.decide`` makes of them,
+brings the snapshot up to the documents they name, and only then marks the events as applied.
+Every action may be done again, so a run that is killed anywhere leaves events that are pending,
+and the next run ends in the same state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from rag_assets import corpus as models
 from rag_assets.errors import ConfigurationError, WorldError
 from rag_assets.inbox.event import Received
 from rag_assets.invalidation.deliver import deliver
-from rag_assets.parsing.formats import extension_of
 from rag_assets.parsing.stage import parse_ahead
+from rag_assets.pipeline.event_actions import Delete, Erase, Lift, Look, Put, Refuse, decide
 from rag_assets.publication.log import PublicationLog
 from rag_assets.sources.open import open_sources
-from rag_assets.sources.push import PushSource, can_hold
+from rag_assets.sources.push import PushSource
 from rag_assets.sources.source import Source
-from rag_assets.store.erasures import Demand, ErasureLog
+from rag_assets.store.erasures import ErasureLog
 from rag_assets.store.objects import ObjectStore
 from rag_assets.store.snapshots import QUARANTINED, Snapshot, SnapshotStore
 
@@ -33,118 +31,6 @@ if TYPE_CHECKING:
     from rag_assets.inbox import Inbox
     from rag_assets.parsing.stage import DocumentCounts
     from rag_assets.pipeline.pipeline import Pipeline
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """Keep the content that an event brought."""
-
-    prefix: str
-    document: str
-    content: bytes
-    extension: str
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Delete:
-    """Let a pushed document go."""
-
-    prefix: str
-    document: str
-
-
-@dataclass(frozen=True, slots=True)
-class Erase:
-    """Mark a document as erased."""
-
-    document: str
-    demand: Demand
-
-
-@dataclass(frozen=True, slots=True)
-class Lift:
-    """A new document takes the place of an erased one."""
-
-    document: str
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """A source holds the document; look at it again."""
-
-    document: str
-
-
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """An event that can have no effect, and why."""
-
-    number: int
-    reason: str
-
-
-Action = Put | Delete | Erase | Lift | Look | Refuse
-
-
-def decide(
-    batch: Iterable[Received],
-    erased: Mapping[str, datetime],
-    recreated: Collection[str],
-    sources: Sequence[models.Source],
-) -> Iterator[Action]:
-    """What a batch of events asks for.
-
-    Args:
-        batch: events, each newer than every other event of its document but erasures.
-        erased: documents that are erased by now, and when that was demanded.
-        recreated: documents that were created after their last erasure, by the sender's time.
-        sources: of the corpus file.
-    """
-    gone = dict(erased)
-    for received in batch:
-        change = received.change
-        document = change.document
-        push = [
-            source.prefix
-            for source in sources
-            if isinstance(source, models.PushSource) and can_hold(source.prefix, document)
-        ]
-        match change.kind:
-            case "erase":
-                yield Erase(document, Demand(change.event, change.occurred))
-                if document in recreated:
-                    yield Lift(document)
-                else:
-                    gone[document] = change.occurred
-                    yield from (Delete(prefix, document) for prefix in push)
-            case "deleted":
-                yield from (Delete(prefix, document) for prefix in push)
-            case "updated" if document in gone and document not in recreated:
-                yield Refuse(
-                    received.number, "the document is erased; document.created puts a new one in its place"
-                )
-            case "created" if document in gone and change.occurred <= gone[document]:
-                yield Refuse(received.number, "the document was erased after this event")
-            case _:
-                outcome = _bring(received, push)
-                if document in gone and not isinstance(outcome, Refuse):
-                    del gone[document]
-                    yield Lift(document)
-                yield outcome
-
-
-def _bring(received: Received, push: Sequence[str]) -> Put | Look | Refuse:
-    """What a created or updated document asks for. ``push``: prefixes of the push sources that take it."""
-    change = received.change
-    if change.content is None:
-        return Look(change.document)
-    if not push:
-        return Refuse(received.number, "no source of type push takes this document id")
-    extension = extension_of(change.document, change.content_type)
-    if extension is None:
-        return Refuse(received.number, f"no parser for {change.content_type or 'a document of this name'}")
-    return Put(max(push, key=len), change.document, change.content, extension, received.number)
 
 
 @dataclass(slots=True)

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
-from dagster import DagsterRunStatus, RunsFilter
+from dagster import DagsterRunStatus
 
 from rag_assets.corpus import Events, Watch
 from rag_assets.errors import InboxUnavailable, StoreUnavailable
 from rag_assets.inbox import Change, Inbox, Pending
 from rag_assets.inbox.event import Kind
 from rag_assets.orchestration import inbox as sensors
-from rag_assets.orchestration.build import build_definitions
+from rag_assets.orchestration import watch
 from rag_assets.orchestration.inbox import Wait, due
-from rag_assets.orchestration.resources import StoreResource, log_progress
 from rag_assets.orchestration.run import run_corpus
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.pipeline.progress import silent
 from rag_assets.sources import PushSource
+from rag_assets_tests.orchestration.daemon import RUN_KEY, Daemon
 from rag_assets_tests.workspace import Workspace, document
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 QUIET: dict[str, Any] = {"debounce_seconds": 0, "max_attempts": 3}
-RUN_KEY = "dagster/run_key"
 
 
 def pending(count: int = 1, urgent: int = 0, oldest: float = 0, newest: float = 0) -> Pending:
@@ -68,46 +67,21 @@ class Place:
         )
         self.instance = instance
         self.inbox = Inbox.open(f"sqlite:///{root}/store/inbox.sqlite")
-        self.definitions = build_definitions({"handbook": self.workspace.corpus})
-        self.resources: Mapping[str, Any] = {
-            "store": StoreResource(url=self.workspace.store),
-            "progress": log_progress,
-        }
+        self.daemon = Daemon(instance, self.workspace.corpus, self.workspace.store)
 
     def accept(self, event: str, document: str, kind: Kind = "updated", text: str | None = None) -> None:
         content = None if text is None else text.encode()
         self.inbox.accept("handbook", [Change(event, document, kind, datetime.now(UTC), "test", content)])
 
     def tick(self, name: str = "handbook_inbox") -> list[dg.RunRequest] | str:
-        """What a tick asks for that was not asked for before; or why it asks for nothing."""
-        sensor = self.definitions.resolve_sensor_def(name)
-        context = dg.build_sensor_context(
-            instance=self.instance, resources=self.resources, definitions=self.definitions
-        )
-        result = sensor.evaluate_tick(context)
-        if result.skip_message:
-            return result.skip_message
-        return [
-            request
-            for request in result.run_requests or ()
-            if not self.instance.get_runs(RunsFilter(tags={RUN_KEY: str(request.run_key)}))
-        ]
+        return self.daemon.tick(name)
 
     def start(self, request: dg.RunRequest, job: str = "handbook_events") -> dg.ExecuteInProcessResult:
-        return self.definitions.resolve_job_def(job).execute_in_process(
-            instance=self.instance,
-            resources=dict(self.resources),
-            run_config={
-                **(request.run_config or {}),
-                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-            },
-            tags={**request.tags, RUN_KEY: str(request.run_key)},
-            raise_on_error=False,
-        )
+        return self.daemon.start(job, request)
 
     def queue(self, request: dg.RunRequest) -> dg.DagsterRun:
         """A run that the daemon has made and that has not begun."""
-        job = self.definitions.resolve_job_def("handbook_events")
+        job = self.daemon.definitions.resolve_job_def("handbook_events")
         return self.instance.create_run_for_job(
             job,
             run_config=request.run_config,
@@ -127,8 +101,9 @@ def instance() -> Iterator[dg.DagsterInstance]:
 @pytest.fixture
 def place(tmp_path: Path, instance: dg.DagsterInstance) -> Place:
     found = Place(tmp_path, instance)
-    found.workspace.write("a.md", document(1))
-    found.workspace.write("b.md", document(2))
+    for name, seed in (("a.md", 1), ("b.md", 2)):
+        found.workspace.write(name, document(seed))
+        os.utime(found.workspace.documents / name, (1_700_000_000,) * 2)  # a young file is looked at again
     found.workspace.run()
     return found
 
@@ -174,7 +149,7 @@ def test_no_second_run_starts_while_one_is_queued_and_what_came_meanwhile_waits(
 
 def test_a_whole_run_is_waited_for_but_not_by_an_erasure(place: Place) -> None:
     place.accept("e1", "a.md")
-    job = place.definitions.resolve_job_def("handbook_job")
+    job = place.daemon.definitions.resolve_job_def("handbook_job")
     place.instance.create_run_for_job(job, tags=job.tags)
     assert "whole run" in str(place.tick())
     place.accept("e2", "b.md", "erase")
@@ -232,7 +207,7 @@ def test_a_gate_that_refuses_leaves_events_applied_and_starts_no_run_again(
         events={"watch": {}, **QUIET},
         gate={"max_removed_share": 0},
     )
-    place.definitions = build_definitions({"handbook": place.workspace.corpus})
+    place.daemon.load(place.workspace.corpus)
     place.accept("e1", "b.md", "erase")
     assert not place.start(one(place.tick())).success
     assert place.states() == {"e1": "applied"}
@@ -242,7 +217,7 @@ def test_a_gate_that_refuses_leaves_events_applied_and_starts_no_run_again(
         events={"watch": {}, **QUIET},
         gate={"max_removed_share": 1},
     )
-    place.definitions = build_definitions({"handbook": place.workspace.corpus})
+    place.daemon.load(place.workspace.corpus)
     assert place.start(dg.RunRequest(run_key="nightly"), "handbook_job").success
     assert place.states() == {"e1": "done"}
     assert set(place.workspace.rows()["document_id"]) == {"a.md"}
@@ -259,7 +234,7 @@ def test_events_of_a_run_that_died_after_its_first_stage_are_published_by_the_ne
     with monkeypatch.context() as patch:
         patch.setattr("rag_assets.orchestration.declare.RETRY", None)
         patch.setattr(Pipeline, "embeddings", down)
-        place.definitions = build_definitions({"handbook": place.workspace.corpus})
+        place.daemon.load(place.workspace.corpus)
         assert not place.start(one(place.tick())).success
     assert place.states() == {"e1": "applied"}
     assert "later" in str(place.tick())
@@ -281,7 +256,7 @@ def test_a_dead_event_that_is_retried_starts_a_run(place: Place) -> None:
 
 def test_assets_that_are_materialized_by_hand_are_waited_for(place: Place) -> None:
     place.accept("e1", "a.md")
-    job = place.definitions.resolve_implicit_global_asset_job_def()
+    job = place.daemon.definitions.resolve_implicit_global_asset_job_def()
     place.instance.create_run_for_job(
         job, asset_selection=frozenset({dg.AssetKey(["handbook", "documents"])})
     )
@@ -323,7 +298,7 @@ def test_a_database_that_is_down_fails_the_tick_and_loses_nothing(
 
 
 def test_a_look_puts_what_differs_into_the_inbox_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sensors, "YOUNG", timedelta(0))
+    monkeypatch.setattr(watch, "YOUNG", timedelta(0))
     for name, seed in (("a.md", 11), ("new.md", 12)):
         place.workspace.write(name, document(seed))
         os.utime(place.workspace.documents / name, (1_700_000_000,) * 2)
@@ -340,17 +315,17 @@ def test_a_look_puts_what_differs_into_the_inbox_once(place: Place, monkeypatch:
 def test_a_file_that_may_still_be_written_waits_for_the_next_look(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sensors, "YOUNG", timedelta(hours=1))
+    monkeypatch.setattr(watch, "YOUNG", timedelta(hours=1))
     place.workspace.write("a.md", document(11))
     assert place.tick("handbook_watch") == "nothing changed"
-    monkeypatch.setattr(sensors, "YOUNG", timedelta(0))
+    monkeypatch.setattr(watch, "YOUNG", timedelta(0))
     assert place.tick("handbook_watch") != "nothing changed"
 
 
 def test_a_source_that_takes_too_long_is_handed_to_a_whole_run(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sensors, "LISTING_SECONDS", -1.0)
+    monkeypatch.setattr(watch, "LISTING_SECONDS", -1.0)
     request = one(place.tick("handbook_watch"))
     place.workspace.write("new.md", document(12))
     assert place.start(request, "handbook_job").success

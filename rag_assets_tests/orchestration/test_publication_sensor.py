@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,20 +11,17 @@ from typing import Any
 import dagster as dg
 import pytest
 import redis
-from dagster import RunsFilter
 
 from rag_assets import AnswerCache
 from rag_assets.inbox import Change, Inbox
 from rag_assets.invalidation.ledger import FIRST_PAUSE
-from rag_assets.orchestration.build import build_definitions
-from rag_assets.orchestration.resources import StoreResource, log_progress
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.publication.publish import rollback
+from rag_assets_tests.orchestration.daemon import Daemon
 from rag_assets_tests.servers import ValkeyServer
 from rag_assets_tests.workspace import Workspace, document
 
 TARGET = {"name": "answers", "type": "redis", "url_variable": "RAG_CACHE_URL"}
-RUN_KEY = "dagster/run_key"
 
 
 class Place:
@@ -40,40 +37,14 @@ class Place:
             **settings,
         )
         self.name = self.workspace.name
-        self.instance = instance
         self.cache = AnswerCache(url, self.name)
-        self.definitions = build_definitions({self.name: self.workspace.corpus})
-        self.resources: Mapping[str, Any] = {
-            "store": StoreResource(url=self.workspace.store),
-            "progress": log_progress,
-        }
+        self.daemon = Daemon(instance, self.workspace.corpus, self.workspace.store)
 
     def start(self, job: str, request: dg.RunRequest | None = None) -> dg.ExecuteInProcessResult:
-        tags = {} if request is None else {**request.tags, RUN_KEY: str(request.run_key)}
-        return self.definitions.resolve_job_def(f"{self.name}_{job}").execute_in_process(
-            instance=self.instance,
-            resources=dict(self.resources),
-            run_config={
-                **(dict(request.run_config) if request else {}),
-                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-            },
-            tags=tags,
-            raise_on_error=False,
-        )
+        return self.daemon.start(f"{self.name}_{job}", request)
 
     def tick(self) -> list[dg.RunRequest] | str:
-        sensor = self.definitions.resolve_sensor_def(f"{self.name}_publications")
-        context = dg.build_sensor_context(
-            instance=self.instance, resources=self.resources, definitions=self.definitions
-        )
-        result = sensor.evaluate_tick(context)
-        if result.skip_message:
-            return result.skip_message
-        return [
-            request
-            for request in result.run_requests or ()
-            if not self.instance.get_runs(RunsFilter(tags={RUN_KEY: str(request.run_key)}))
-        ]
+        return self.daemon.tick(f"{self.name}_publications")
 
     def answer(self, key: str, *documents: str) -> None:
         head = self.workspace.pipeline()[0].log.head()
