@@ -235,7 +235,9 @@ def show_entries(entries: Sequence[Entry]) -> None:
     if not entries:
         say("no events")
         return
-    table = Table("received", "corpus", "event", "kind", "document", "state", "runs", "reason", box=None)
+    table = Table(box=None)
+    for name in ("received", "corpus", "event", "kind", "document", "state", "runs", "reason"):
+        table.add_column(name, overflow="fold")  # ids are for copying: no part of one is left out
     for entry in entries:
         table.add_row(
             entry.received.isoformat(" ", "seconds")[:19],
@@ -286,7 +288,9 @@ def show_history(entries: Sequence[Mapping[str, Any]], retained: set[int]) -> No
 
 def show_targets(corpus: str, targets: Sequence[TargetStatus]) -> None:
     """What invalidation targets were told, and what was given up."""
-    table = Table("target", "type", "state", "told", "behind", "erasures", "next attempt", "error", box=None)
+    table = Table(box=None)
+    for name in ("target", "type", "state", "told", "behind", "erasures", "next attempt", "error"):
+        table.add_column(name, overflow="fold")
     for target in targets:
         table.add_row(
             target.target,
