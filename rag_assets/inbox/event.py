@@ -48,6 +48,19 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
+class Brought:
+    """When a document was last brought, by the sender's time; None when never.
+
+    Attributes:
+        created: its newest creation that was not set aside.
+        applied: its newest creation or update that is in a snapshot.
+    """
+
+    created: datetime | None
+    applied: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Pending:
     """What waits in the inbox of one corpus.
 

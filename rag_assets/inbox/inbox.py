@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from rag_assets.inbox import entries, settling, taking
 from rag_assets.inbox.database import Database
 from rag_assets.inbox.entry import Entry
-from rag_assets.inbox.event import Change, Pending, Received, State
+from rag_assets.inbox.event import Brought, Change, Pending, Received, State
 from rag_assets.inbox.exclusive import exclusive
 from rag_assets.inbox.tables import changes
 
@@ -110,13 +110,13 @@ class Inbox:
         with self._database.transaction("give back to") as connection:
             return taking.release(connection, corpus, run_id)
 
-    def recreated(self, corpus: str, documents: Sequence[str]) -> Set[str]:
-        """Those of some documents that were created after their last erasure, by the sender's time.
+    def brought(self, corpus: str, documents: Sequence[str]) -> Mapping[str, Brought]:
+        """When each of some documents was created and applied last; not named if never.
 
-        What is dead or dropped created nothing.
+        What is dead or dropped brought nothing.
         """
         with self._database.transaction("read") as connection:
-            return taking.recreated(connection, corpus, documents)
+            return taking.brought(connection, corpus, documents)
 
     def applied(self, numbers: Iterable[int], snapshot: int) -> None:
         """Pending changes are in a snapshot now. Their content goes; with an erasure, that of all older ones too."""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, exists, func, literal, or_, select, update
 
-from rag_assets.inbox.event import URGENT, Change, Received
+from rag_assets.inbox.event import URGENT, Brought, Change, Received
 from rag_assets.inbox.tables import changes, later
 
 _newer = changes.alias("newer")
@@ -78,25 +78,21 @@ def release(connection: Connection, corpus: str, run_id: str) -> int:
     ).rowcount
 
 
-def recreated(connection: Connection, corpus: str, documents: Sequence[str]) -> set[str]:
-    """See ``Inbox.recreated``."""
-    erasure = changes.alias("erasure")
-    erased_later = exists(
-        select(erasure.c.number).where(
-            later(erasure, changes), erasure.c.kind == "erase", erasure.c.state != "dropped"
-        )
-    )
+def brought(connection: Connection, corpus: str, documents: Sequence[str]) -> dict[str, Brought]:
+    """See ``Inbox.brought``."""
+    created = case((changes.c.kind == "created", changes.c.occurred))
+    applied = case((changes.c.state.in_(("applied", "done")), changes.c.occurred))
     found = connection.execute(
-        select(changes.c.document).where(
+        select(changes.c.document, func.max(created), func.max(applied))
+        .where(
             changes.c.corpus == corpus,
             changes.c.document.in_(documents),
-            changes.c.kind == "created",
-            # What was set aside has put nothing in the erased document's place.
+            changes.c.kind.in_(("created", "updated")),
             changes.c.state.not_in(("dead", "dropped")),
-            ~erased_later.correlate(changes),
         )
+        .group_by(changes.c.document)
     )
-    return set(found.scalars())
+    return {document: Brought(*moments) for document, *moments in found.tuples()}
 
 
 def _within(candidates: Sequence[tuple[int, int]], max_bytes: int) -> list[int]:

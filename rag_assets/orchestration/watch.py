@@ -101,7 +101,7 @@ def look(objects: ObjectStore, corpus: Corpus, deadline: float) -> list[Change] 
     known = known.filter(~pl.col("source").is_in(pushed))
     listing = pl.DataFrame(
         listed, schema={"document_id": pl.String, "version": pl.String}, orient="row"
-    ).filter(~pl.col("document_id").is_in(list(ErasureLog(objects, corpus.name).erased())))
+    ).filter(~pl.col("document_id").is_in(ErasureLog(objects, corpus.name).erased()))
     # What could not be read has no version: it is tried again by every whole run, not at every tick.
     unread = set(known.filter(pl.col("version").is_null())["document_id"])
     comparison = compare(listing, known)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from rag_assets import corpus as models
-from rag_assets.inbox.event import Received
+from rag_assets.inbox.event import Brought, Received
 from rag_assets.parsing.formats import extension_of
 from rag_assets.sources.push import can_hold
-from rag_assets.store.erasures import Demand
+from rag_assets.store.erasures import Demand, Mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +34,19 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Erase:
-    """Mark a document as erased."""
+    """Mark a document as erased. ``lifted``: a new one has taken its place already."""
 
     document: str
     demand: Demand
+    lifted: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Lift:
-    """A new document takes the place of an erased one."""
+    """If the event of a row succeeds, a new document takes the place of an erased one."""
 
     document: str
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +68,26 @@ Action = Put | Delete | Erase | Lift | Look | Refuse
 
 
 def decide(
-    batch: Iterable[Received],
-    erased: Mapping[str, datetime],
-    recreated: Collection[str],
+    batch: Sequence[Received],
+    marks: Mapping[str, Mark],
+    brought: Mapping[str, Brought],
     sources: Sequence[models.Source],
 ) -> Iterator[Action]:
     """What a batch of events asks for.
 
+    What counts is the sender's time: of a document's events only those after its last erasure have
+    an effect, and of those only a creation, or what follows one, ends the erasure.
+
     Args:
         batch: events, each newer than every other event of its document but erasures.
-        erased: documents that are erased by now, and when that was demanded.
-        recreated: documents that were created after their last erasure, by the sender's time.
+        marks: documents that were erased before.
+        brought: when documents were created and applied last, this batch included.
         sources: of the corpus file.
     """
-    gone = dict(erased)
+    last = _last_erasures(batch, marks)
+    gone = {
+        document for document, occurred in last.items() if marks.get(document) != Mark(occurred, lifted=True)
+    }
     for received in batch:
         change = received.change
         document = change.document
@@ -88,28 +96,39 @@ def decide(
             for source in sources
             if isinstance(source, models.PushSource) and can_hold(source.prefix, document)
         ]
+        erased = last.get(document)
+        known = brought.get(document, Brought(None, None))
+        created = erased is None or (known.created is not None and known.created > erased)
         match change.kind:
             case "erase":
-                yield Erase(document, Demand(change.event, change.occurred))
-                if document in recreated:
-                    yield Lift(document)
-                else:
-                    gone[document] = change.occurred
+                assert erased is not None, "by this event, at least"
+                if change.occurred < erased or marks.get(document) == Mark(change.occurred, lifted=True):
+                    continue  # a later one counts, or a new document took the place after this one
+                stands = created and known.applied is not None and known.applied > erased
+                yield Erase(document, Demand(change.event, change.occurred), lifted=stands)
+                if not stands:
                     yield from (Delete(prefix, document) for prefix in push)
             case "deleted":
                 yield from (Delete(prefix, document) for prefix in push)
-            case "updated" if document in gone and document not in recreated:
+            case _ if erased is not None and change.occurred <= erased:
+                yield Refuse(received.number, "the document was erased after this event")
+            case _ if document in gone and not created:
                 yield Refuse(
                     received.number, "the document is erased; document.created puts a new one in its place"
                 )
-            case "created" if document in gone and change.occurred <= gone[document]:
-                yield Refuse(received.number, "the document was erased after this event")
             case _:
-                outcome = _bring(received, push)
-                if document in gone and not isinstance(outcome, Refuse):
-                    del gone[document]
-                    yield Lift(document)
-                yield outcome
+                yield _bring(received, push)
+                if document in gone:
+                    yield Lift(document, received.number)
+
+
+def _last_erasures(batch: Iterable[Received], marks: Mapping[str, Mark]) -> dict[str, datetime]:
+    last = {document: mark.occurred for document, mark in marks.items()}
+    for received in batch:
+        change = received.change
+        if change.kind == "erase":
+            last[change.document] = max(last.get(change.document, change.occurred), change.occurred)
+    return last
 
 
 def _bring(received: Received, push: Sequence[str]) -> Put | Look | Refuse:

@@ -120,14 +120,16 @@ def _carry_out(
     pipeline: Pipeline, inbox: Inbox, erasures: ErasureLog, batch: Sequence[Received], found: _Run
 ) -> None:
     named = [received.change.document for received in batch]
-    recreated = inbox.recreated(pipeline.corpus.name, named)
-    actions = [*decide(batch, erasures.erased(), recreated, pipeline.corpus.sources)]
-    erase = {action.document: action.demand for action in actions if isinstance(action, Erase)}
+    brought = inbox.brought(pipeline.corpus.name, named)
+    actions = [*decide(batch, erasures.marks(), brought, pipeline.corpus.sources)]
+    erase = {action.document: action for action in actions if isinstance(action, Erase)}
     # Marked before anything else: whatever happens next, no run reads the document again.
-    erasures.commit(erase)
-    erasures.commit({}, [action.document for action in actions if isinstance(action, Lift)])
+    erasures.commit(
+        {document: action.demand for document, action in erase.items()},
+        [document for document, action in erase.items() if action.lifted],
+    )
     found.erased += len(erase)
-    if erase:
+    if any(received.change.kind == "erase" for received in batch):
         # Caches forget at once: the next publication may be long in coming, or be refused.
         deliver(pipeline.objects, pipeline.corpus)
     sources = {
@@ -157,6 +159,14 @@ def _carry_out(
                 found.referred.add(action.document)
             case Refuse():
                 found.dead[action.number] = action.reason
+    erasures.commit(
+        {},
+        [
+            action.document
+            for action in actions
+            if isinstance(action, Lift) and action.number not in found.dead
+        ],
+    )
     for received in batch:
         change = received.change
         if received.number not in found.dead:

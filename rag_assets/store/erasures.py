@@ -37,6 +37,14 @@ class Demand:
     occurred: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """When a document was last demanded to be erased, and whether a new one took its place since."""
+
+    occurred: datetime
+    lifted: bool
+
+
 class ErasureLog:
     """The erasures of one corpus."""
 
@@ -48,21 +56,23 @@ class ErasureLog:
         """Number of the newest table; 0 before the first erasure."""
         return max(self._numbers(), default=0)
 
-    def marks(self) -> pl.DataFrame:
-        """All marks, lifted ones included (``SCHEMA``)."""
-        return self._read(self.number())
+    def marks(self) -> dict[str, Mark]:
+        """All marks by document id, lifted ones included."""
+        rows = self._newest().select("document_id", "occurred", "lifted")
+        return {name: Mark(occurred, lifted) for name, occurred, lifted in rows.iter_rows()}
 
-    def erased(self) -> dict[str, datetime]:
-        """Document ids that must not be read, and since when."""
-        rows = self.marks().filter(~pl.col("lifted"))
-        return dict(rows.select("document_id", "occurred").iter_rows())
+    def erased(self) -> set[str]:
+        """Document ids that must not be read."""
+        return set(self._newest().filter(~pl.col("lifted"))["document_id"])
 
     def since(self, number: int) -> list[str]:
         """Document ids that were marked after a number, lifted since or not, in the order of their marks."""
-        return self.marks().filter(pl.col("number") > number).sort("number")["document_id"].to_list()
+        return self._newest().filter(pl.col("number") > number).sort("number")["document_id"].to_list()
 
     def commit(self, erased: Mapping[str, Demand], lifted: Sequence[str] = ()) -> int:
-        """Mark documents (id → demand) and lift the marks of others; nothing new writes nothing.
+        """Mark documents (id → demand) and lift marks, those just made included; nothing new writes nothing.
+
+        A demand that is not newer than the mark of a document that is still erased is nothing new.
 
         Returns:
             The number of the table that holds now.
@@ -72,9 +82,13 @@ class ErasureLog:
         """
         number = self.number()
         marks = self._read(number)
-        known = set(marks.filter(~pl.col("lifted"))["document_id"])
-        fresh = {name: demand for name, demand in erased.items() if name not in known}
-        lift = [name for name in lifted if name in known]
+        standing = dict(marks.filter(~pl.col("lifted")).select("document_id", "occurred").iter_rows())
+        fresh = {
+            name: demand
+            for name, demand in erased.items()
+            if name not in standing or demand.occurred > standing[name]
+        }
+        lift = [name for name in lifted if name in standing or name in fresh]
         if not fresh and not lift:
             return number
         added = pl.DataFrame(
@@ -82,13 +96,17 @@ class ErasureLog:
             schema=SCHEMA,
             orient="row",
         )
-        kept = marks.filter(~pl.col("document_id").is_in(list(fresh))).with_columns(
+        kept = marks.filter(~pl.col("document_id").is_in(list(fresh)))
+        table = pl.concat([kept, added]).with_columns(
             lifted=pl.col("lifted") | pl.col("document_id").is_in(lift)
         )
-        if not self._objects.create(self._path(number + 1), parquet_bytes(pl.concat([kept, added]))):
+        if not self._objects.create(self._path(number + 1), parquet_bytes(table)):
             raise SnapshotConflict(f"erasure table {number + 1} was written by another run; run again")
         self._objects.delete(self._path(old) for old in self._numbers() if old <= number + 1 - KEPT_TABLES)
         return number + 1
+
+    def _newest(self) -> pl.DataFrame:
+        return self._read(self.number())
 
     def _numbers(self) -> list[int]:
         return [

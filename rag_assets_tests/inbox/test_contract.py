@@ -6,10 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 
 from rag_assets.inbox import Change, Inbox, Pending
+from rag_assets.inbox.event import Brought
 from rag_assets.inbox.inbox import REMEMBERED
 from rag_assets_tests.inbox.changes import NOON, change, states
 
 CORPUS = "handbook"
+
+
+def at(minute: float) -> datetime:
+    return NOON + timedelta(minutes=minute)
 
 
 def accept(inbox: Inbox, *changes: Change) -> None:
@@ -134,31 +139,33 @@ def test_an_attempt_that_failed_for_another_reason_does_not_count(inbox: Inbox) 
     assert (received.change.event, received.attempts) == ("2", 1)
 
 
-def test_a_document_is_created_again_by_what_happened_after_its_last_erasure(inbox: Inbox) -> None:
+def test_when_a_document_was_created_and_applied_last(inbox: Inbox) -> None:
     accept(
         inbox,
-        change("before", "created", minute=1),
-        change("before", "erase", minute=2),
-        change("after", "erase", minute=2),
-        change("after", "created", minute=3),
+        change("twice", "created", minute=1),
         change("twice", "created", minute=3),
-        change("twice", "erase", minute=2),
         change("twice", "erase", minute=4),
-        change("updated", "erase", minute=2),
+        change("changed", "created", minute=1),
+        change("changed", "updated", minute=2, event="applied"),
         change("updated", "updated", minute=3),
-        change("dropped", "erase", minute=2),
+        change("gone", "deleted", minute=3),
         change("dropped", "created", minute=3, event="dropped"),
-        change("dead", "erase", minute=2),
         change("dead", "created", minute=3, event="dead"),
     )
     inbox.drop(CORPUS, "dropped", "")
-    (poison,) = [row.number for row in inbox.take(CORPUS, "run") if row.change.event == "dead"]
-    inbox.dead({poison: "no parser"})
-    names = ["before", "after", "twice", "updated", "dropped", "dead", "unknown"]
-    assert inbox.recreated(CORPUS, names) == {"after"}
+    number = {row.change.event: row.number for row in inbox.take(CORPUS, "run")}
+    inbox.dead({number["dead"]: "no parser"})
+    inbox.applied([number["applied"]], 7)
+    names = ["twice", "changed", "updated", "gone", "dropped", "dead", "unknown"]
+    expected = {
+        "twice": Brought(at(3), None),
+        "changed": Brought(at(1), at(2)),
+        "updated": Brought(None, None),
+    }
+    assert inbox.brought(CORPUS, names) == expected
     inbox.retry(CORPUS, "dead")
-    assert inbox.recreated(CORPUS, names) == {"after", "dead"}
-    assert inbox.recreated("other", names) == set()
+    assert inbox.brought(CORPUS, names) == {**expected, "dead": Brought(at(3), None)}
+    assert inbox.brought("other", names) == {}
 
 
 def test_of_two_changes_of_a_document_the_later_one_counts_whatever_came_first(inbox: Inbox) -> None:

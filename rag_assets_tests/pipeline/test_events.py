@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +259,47 @@ def test_an_erasure_is_remembered_with_its_time_when_its_event_is_forgotten(plac
     assert place.published()["cms/x.md"] == "new"
 
 
+def test_an_old_creation_lifts_no_erasure_on_behalf_of_a_newer_update(place: Place) -> None:
+    place.accept(change("e1", "cms/x.md", "created", 1, "one"), change("e2", "cms/x.md", "erase", 2))
+    place.run()
+    place.inbox.forget(datetime.now(UTC) + timedelta(days=1))
+    place.accept(
+        change("again", "cms/x.md", "created", 1, "one"), change("later", "cms/x.md", "updated", 3, "three")
+    )
+    place.run()
+    assert "cms/x.md" not in place.published()
+    assert "erased" in place.reasons()["later"]
+
+
+@pytest.mark.parametrize("order", [*permutations(range(3))])
+def test_the_last_of_several_erasures_counts_in_any_order_and_after_its_event_is_forgotten(
+    place: Place, order: tuple[int, ...]
+) -> None:
+    events = [
+        change("first", "cms/x.md", "erase", 1),
+        change("between", "cms/x.md", "created", 3, "between"),
+        change("last", "cms/x.md", "erase", 5),
+    ]
+    for number in order:
+        place.accept(events[number])
+        place.apply()
+    assert "cms/x.md" not in place.documents()
+    place.inbox.acknowledge("handbook", 10**6, 1)
+    place.inbox.forget(datetime.now(UTC) + timedelta(days=1))
+    place.accept(change("repeated", "cms/x.md", "created", 3, "between"))
+    place.apply()
+    assert "cms/x.md" not in place.documents()
+
+
+def test_an_erasure_that_is_repeated_late_does_not_take_what_was_created_after_it(place: Place) -> None:
+    place.accept(change("e1", "cms/x.md", "erase", 2), change("e2", "cms/x.md", "created", 3, "new"))
+    place.run()
+    place.inbox.forget(datetime.now(UTC) + timedelta(days=1))
+    place.accept(change("repeated", "cms/x.md", "erase", 2))
+    place.run()
+    assert place.published()["cms/x.md"] == "new"
+
+
 def test_a_creation_that_was_set_aside_lifts_no_erasure(place: Place) -> None:
     place.accept(change("dead", "cms/x", "created", 5, "x", content_type="image/png"))
     place.apply()
@@ -290,6 +332,20 @@ def test_an_erasure_counts_also_where_what_follows_it_cannot_be_read(place: Plac
     )
     place.apply()
     assert place.states() == {"erase": "applied", "poison": "dead"}
+
+
+@pytest.mark.parametrize("after", [[("created", 3)], [("created", 3), ("updated", 4)]])
+def test_an_erased_document_does_not_come_back_when_what_follows_it_cannot_be_read(
+    place: Place, after: list[tuple[Kind, int]]
+) -> None:
+    place.accept(change("e1", "cms/x.md", "created", 1, "one"))
+    place.run()
+    for number, (kind, at) in enumerate(after):
+        place.accept(change(f"empty-{number}", "cms/x.md", kind, at, ""))
+    place.accept(change("erase", "cms/x.md", "erase", 2))
+    place.apply()
+    place.apply(only_events=False)
+    assert "cms/x.md" not in place.documents()
 
 
 def test_content_for_an_id_that_another_source_holds_is_set_aside_and_harms_no_other(tmp_path: Path) -> None:
