@@ -7,7 +7,6 @@ the other, each timed until readers see it and the cached answer that used the d
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import statistics
@@ -16,14 +15,13 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from unittest.mock import patch
 
 import dagster as dg
 import httpx
 import numpy as np
 from standardwebhooks.webhooks import Webhook
 
-from benchmarks.process import environment, run
+from benchmarks.process import run
 from benchmarks.project import COMMAND, STAGES
 from benchmarks.table import Benchmark, Column, Row, Setting, Table
 from benchmarks.texts import clone_cpp_docs, paragraphs_of, write_documents
@@ -56,15 +54,14 @@ def measure(setting: Setting) -> Mapping[str, Sequence[Row]]:
         folder = write_documents(setting.scratch / f"{model}-documents", _notes(paragraphs, count))
         with valkey(setting.scratch / f"{model}-valkey") as cache:
             stack = _stack(setting.scratch / model, folder, cache.url, static=model == "static")
-            with patch.dict(os.environ, {**environment(stack.environ)}):
-                run([*COMMAND, "run", CORPUS], stack.environ)
-                alone = _alone(stack)
-                with running(stack):
-                    time.sleep(WARM_SECONDS)
-                    events = [
-                        _event(stack, folder, random.Random(number))
-                        for number in range(QUICK_EVENTS if setting.quick else EVENTS)
-                    ]
+            run([*COMMAND, "run", CORPUS], stack.environ)
+            alone = _alone(stack)
+            with running(stack):
+                time.sleep(WARM_SECONDS)
+                events = [
+                    _event(stack, folder, random.Random(number))
+                    for number in range(QUICK_EVENTS if setting.quick else EVENTS)
+                ]
         totals = [sum(event.values()) for event in events]
         p50, p95 = (float(np.percentile(totals, share)) for share in (50, 95))
         rows.append(
@@ -151,7 +148,7 @@ def _event(stack: Stack, documents: Path, rng: random.Random) -> dict[str, float
             purged = time.time()
         time.sleep(0.02)
     end = max(published, purged)
-    with dg.DagsterInstance.get() as instance:
+    with dg.DagsterInstance.from_config(stack.environ["DAGSTER_HOME"]) as instance:
         filters = dg.RunsFilter(job_name=job_name(load_corpus(_file(stack)), "events"))
         while True:  # the next event must not find the run still at work
             (record,) = instance.get_run_records(filters, limit=1)

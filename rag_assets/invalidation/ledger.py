@@ -7,6 +7,7 @@ Who is killed between a delivery and its entry leaves the old ledger, and the ne
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, ClassVar
@@ -99,11 +100,9 @@ class Ledger:
         """The ledger in a new epoch, later than its own and than ``known``, that of the target: forget everything."""
         epoch = now.isoformat()
         if (latest := max(self.epoch, known)) >= epoch:  # a clock was wrong
-            try:
+            with suppress(ValueError, OverflowError):  # no epoch of ours; the target goes on failing
                 after = datetime.fromisoformat(latest) + timedelta(microseconds=1)
                 epoch = (after if after.tzinfo else after.replace(tzinfo=UTC)).isoformat()
-            except (ValueError, OverflowError):
-                pass  # no epoch of ours; the target goes on failing
         return replace(self, epoch=epoch, everything=True)
 
     def with_dead(self, span: Span) -> Span:

@@ -12,7 +12,14 @@ from rag_assets.corpus import Corpus, Events
 from rag_assets.inbox import Pending
 from rag_assets.orchestration.jobs import job_name
 from rag_assets.orchestration.resources import StoreResource
-from rag_assets.orchestration.tags import BY_TAG, assets_in_flight, failures, in_flight, newest_run
+from rag_assets.orchestration.tags import (
+    BY_TAG,
+    COUNTED_FAILURES,
+    assets_in_flight,
+    failures,
+    in_flight,
+    newest_run,
+)
 from rag_assets.pipeline.events import acknowledge
 from rag_assets.pipeline.runs import RunRecords
 from rag_assets.store.objects import ObjectStore
@@ -99,7 +106,7 @@ def _why_unpublished(objects: ObjectStore, corpus: Corpus, failed: int, max_atte
     A run that was killed, or failed over something that was down, after its first stage leaves such
     events. Not so a gate that refused or a rollback that holds back: another run would end the same.
     """
-    if failed >= max_attempts:
+    if failed >= min(max_attempts, COUNTED_FAILURES):
         return Wait(f"events are not published yet, and {failed} runs in a row have failed")
     last = RunRecords(objects, corpus.name).last().get("stages", {})
     if last.get("documents", {}).get("snapshot") == SnapshotStore(objects, corpus.name).latest().number:

@@ -7,14 +7,14 @@ wherever it came from.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import polars as pl
 
 from rag_assets.corpus import Corpus
-from rag_assets.inbox import Change
+from rag_assets.inbox import Change, Kind
 from rag_assets.orchestration.jobs import job_name
 from rag_assets.orchestration.resources import StoreResource
 from rag_assets.orchestration.tags import BY_TAG, in_flight, newest_run
@@ -105,14 +105,15 @@ def look(objects: ObjectStore, corpus: Corpus, deadline: float) -> list[Change] 
     # What could not be read has no version: it is tried again by every whole run, not at every tick.
     unread = set(known.filter(pl.col("version").is_null())["document_id"])
     comparison = compare(listing, known)
-    seen: Iterator[tuple[str, str]] = (
+    found: Sequence[tuple[Kind, pl.Series]] = (
+        ("deleted", comparison.vanished),
+        # Not "created": what a source holds again is no decision to lift an erasure.
+        ("updated", comparison.new),
+        ("updated", comparison.changed),
+    )
+    seen = (
         (kind, document)
-        for kind, ids in (
-            ("deleted", comparison.vanished),
-            # Not "created": what a source holds again is no decision to lift an erasure.
-            ("updated", comparison.new),
-            ("updated", comparison.changed),
-        )
+        for kind, ids in found
         for document in ids
         if document not in young and not (kind == "updated" and document in unread)
     )
@@ -121,7 +122,7 @@ def look(objects: ObjectStore, corpus: Corpus, deadline: float) -> list[Change] 
 
 
 def _changes(
-    snapshot: int, seen: list[tuple[str, str]], versions: dict[str, str], now: datetime
+    snapshot: int, seen: list[tuple[Kind, str]], versions: dict[str, str], now: datetime
 ) -> list[Change]:
     found: list[Change] = []
     for start in range(0, len(seen), CHANGES_AT_ONCE):
@@ -129,7 +130,7 @@ def _changes(
         parts = [[kind, document, versions.get(document, "")] for kind, document in part]
         event = f"watch:{snapshot}:{fingerprint({'seen': parts})}"
         found += [
-            Change(event=event, document=document, kind=kind, occurred=now, sender="watch")  # type: ignore[arg-type]
+            Change(event=event, document=document, kind=kind, occurred=now, sender="watch")
             for kind, document in part
         ]
     return found

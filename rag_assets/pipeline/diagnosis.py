@@ -19,7 +19,7 @@ from rag_assets.evaluation.diagnosis import (
 )
 from rag_assets.evaluation.loss import DocumentTrace
 from rag_assets.evaluation.measured import SHOWN_MODE, Measured
-from rag_assets.parsing.stage import document_store
+from rag_assets.parsing.batch import document_store
 from rag_assets.sources.open import open_sources
 from rag_assets.store.snapshots import OK
 

@@ -17,7 +17,7 @@ import polars as pl
 from rag_assets.errors import ConfigurationError, WorldError
 from rag_assets.inbox.event import Received
 from rag_assets.invalidation.deliver import deliver
-from rag_assets.parsing.stage import parse_ahead
+from rag_assets.parsing.batch import parse_ahead
 from rag_assets.pipeline.event_actions import Delete, Erase, Lift, Look, Put, Refuse, decide
 from rag_assets.publication.log import PublicationLog
 from rag_assets.sources.open import open_sources
@@ -29,7 +29,7 @@ from rag_assets.store.snapshots import QUARANTINED, Snapshot, SnapshotStore
 
 if TYPE_CHECKING:
     from rag_assets.inbox import Inbox
-    from rag_assets.parsing.stage import DocumentCounts
+    from rag_assets.parsing.batch import DocumentCounts
     from rag_assets.pipeline.pipeline import Pipeline
 
 

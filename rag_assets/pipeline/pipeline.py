@@ -32,7 +32,8 @@ from rag_assets.index.schema import read_metadata
 from rag_assets.index.search import BatchSearch, PinnedIndex
 from rag_assets.index.table import open_table, read_tags
 from rag_assets.judging.judge import Judge
-from rag_assets.parsing.stage import DocumentCounts, check_quarantine, update_documents
+from rag_assets.parsing.batch import DocumentCounts
+from rag_assets.parsing.stage import check_quarantine, update_documents
 from rag_assets.pipeline.answers import AnsweredVersion, Version
 from rag_assets.pipeline.candidate import build_candidate
 from rag_assets.pipeline.evaluation import evaluate_candidate

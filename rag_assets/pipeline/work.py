@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from rag_assets.parsing.stage import document_store
+from rag_assets.parsing.batch import document_store
 
 if TYPE_CHECKING:
     from rag_assets.pipeline.pipeline import Pipeline

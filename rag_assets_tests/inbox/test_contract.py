@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 
 from rag_assets.inbox import Change, Inbox, Pending
 from rag_assets.inbox.event import Brought
@@ -73,7 +74,7 @@ def test_of_many_concurrent_deliveries_of_one_event_exactly_one_is_accepted(inbo
     for number in range(5):
         delivery = [change(f"{name}.md", event=f"e{number}") for name in range(3)]
         with ThreadPoolExecutor(8) as pool:
-            won = [*pool.map(lambda _: inbox.accept(CORPUS, delivery), range(8))]  # noqa: B023
+            won = [*pool.map(partial(inbox.accept, CORPUS), [delivery] * 8)]
         assert sum(won) == 1
     assert inbox.pending(CORPUS).count == 15
 

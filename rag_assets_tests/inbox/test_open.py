@@ -54,7 +54,7 @@ def test_a_store_that_many_machines_reach_needs_a_database_that_they_reach_too()
         "inbox.sqlite",
         "sqlite://",
         "sqlite:///:memory:",
-        "sqlite:////tmp/x.sqlite?mode=ro",
+        "sqlite:///inbox.sqlite?mode=ro",
         "mysql://user:hunter2@host/name",
         "postgresql://user:hunter2@host:port/name",
     ],

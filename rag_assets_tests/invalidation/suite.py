@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from typing import Any
 
 import pytest
@@ -15,28 +16,28 @@ from rag_assets_tests.invalidation.history import NAME, History, corpus_of
 SECRET = "whsec_c2VjcmV0LW9mLXRoZS10ZXN0cw=="
 
 
-class Bench:
+class Bench(ABC):
     """One target of a kind, and what it knows."""
 
     def __init__(self, target: dict[str, Any], environ: dict[str, str]) -> None:
         self.target = {"name": "cache", **target}
         self.environ = environ
 
+    @abstractmethod
     def forgotten(self) -> set[str]:
         """Documents whose answers it has forgotten since the last call; "everything" for all of them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def break_(self) -> None:
         """From now on it fails, but that may pass."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refuse(self) -> None:
         """From now on it refuses for good."""
-        raise NotImplementedError
 
+    @abstractmethod
     def mend(self) -> None:
         """It works again."""
-        raise NotImplementedError
 
 
 class TargetSuite:

@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -54,7 +55,7 @@ def test_create_has_exactly_one_winner_among_concurrent_callers(objects: ObjectS
     for round_number in range(10):
         path = f"claims/{round_number}"
         with ThreadPoolExecutor(8) as pool:
-            won = [*pool.map(lambda n: objects.create(path, str(n).encode()), range(8))]  # noqa: B023
+            won = [*pool.map(partial(objects.create, path), (str(n).encode() for n in range(8)))]
         assert sum(won) == 1
         assert objects.get(path) == str(won.index(True)).encode()
 
