@@ -118,10 +118,16 @@ class Inbox:
         with self._database.transaction("read") as connection:
             return taking.brought(connection, corpus, documents)
 
-    def applied(self, numbers: Iterable[int], snapshot: int) -> None:
-        """Pending changes are in a snapshot now. Their content goes; with an erasure, that of all older ones too."""
+    def applied(self, numbers: Iterable[int], snapshot: int, notes: Mapping[int, str] | None = None) -> None:
+        """Pending changes are in a snapshot now. Their content goes; with an erasure, that of all older ones too.
+
+        Args:
+            numbers: the changes.
+            snapshot: its number.
+            notes: number → what to say about a change, for some of them.
+        """
         with self._database.transaction("write to") as connection:
-            settling.applied(connection, numbers, snapshot)
+            settling.applied(connection, numbers, snapshot, notes or {})
         self._database.truncate_log()
 
     def dead(self, reasons: Mapping[int, str]) -> None:

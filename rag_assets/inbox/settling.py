@@ -20,7 +20,7 @@ FORGOTTEN: tuple[State, ...] = ("done", "superseded", "dropped")
 """States whose rows go in the end. Dead ones stay until a person has looked at them."""
 
 
-def applied(connection: Connection, numbers: Iterable[int], snapshot: int) -> None:
+def applied(connection: Connection, numbers: Iterable[int], snapshot: int, notes: Mapping[int, str]) -> None:
     """See ``Inbox.applied``."""
     remaining = iter(numbers)
     while batch := [*islice(remaining, _AT_ONCE)]:
@@ -39,6 +39,13 @@ def applied(connection: Connection, numbers: Iterable[int], snapshot: int) -> No
                 exists(select(erasure.c.number).where(demanded).correlate(changes)),
             )
             .values(content=None)
+        )
+
+    for number, note in notes.items():
+        connection.execute(
+            update(changes)
+            .where(changes.c.number == number, changes.c.state == "applied")
+            .values(reason=note)
         )
 
 

@@ -1,4 +1,4 @@
-"""Alerts: a failed run as a message to a chat, through one incoming webhook.
+"""Alerts: a failed run, or events that were set aside, as a message to a chat through one incoming webhook.
 
 The payload ``{"text": …}`` is understood by Slack, Mattermost, Rocket.Chat, Google Chat and others.
 The address is a secret (who knows it may write into the channel), so it comes from the environment
@@ -11,9 +11,11 @@ import os
 
 import dagster as dg
 import httpx
+from pydantic import HttpUrl, TypeAdapter, ValidationError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
-from rag_assets.errors import TargetUnavailable, redacted
+from rag_assets.errors import ConfigurationError, TargetUnavailable, redacted
+from rag_assets.orchestration.events import CHECK as EVENTS
 from rag_assets.orchestration.failures import message_of
 from rag_assets.orchestration.tags import BY_TAG, CORPUS_TAG
 
@@ -25,32 +27,52 @@ LONGEST_TEXT = 2_000
 
 
 def alert_sensor() -> list[dg.SensorDefinition]:
-    """The sensor that tells of failed runs; none where ``RAG_ALERT_URL`` is not set."""
-    if not os.environ.get(URL_VARIABLE):
+    """The sensors that tell of failed runs, and of runs that set events aside; none where ``RAG_ALERT_URL`` is not set.
+
+    Raises:
+        ConfigurationError: the variable holds no address.
+    """
+    address = os.environ.get(URL_VARIABLE)
+    if not address:
         return []
+    _require_address(address)
 
     @dg.run_failure_sensor(
         name="alerts",
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Tells {URL_VARIABLE} of every failed run.",
     )
-    def sensor(context: dg.RunFailureSensorContext) -> None:
-        send(os.environ[URL_VARIABLE], describe(context))
+    def failed(context: dg.RunFailureSensorContext) -> None:
+        send(address, describe(context))
 
-    return [sensor]
+    @dg.run_status_sensor(
+        name="alerts_of_events",
+        run_status=dg.DagsterRunStatus.SUCCESS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Tells {URL_VARIABLE} of events that a run had to set aside.",
+    )
+    def set_aside(context: dg.RunStatusSensorContext) -> dg.SkipReason | None:
+        run = context.dagster_run
+        found = _set_aside(context.instance, run.run_id)
+        if not found:
+            return dg.SkipReason("every event had an effect")
+        send(
+            address,
+            "\n".join([f"rag-assets: {run.job_name}: {line}" for line in found] + [f"run: {run.run_id}"]),
+        )
+        return None
+
+    return [failed, set_aside]
 
 
 def describe(context: dg.RunFailureSensorContext) -> str:
     """What failed, where and for whom, in a few lines without secrets."""
     run = context.dagster_run
     corpus = run.tags.get(CORPUS_TAG)
-    checks = context.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
     found = [
         f"check {check.check_name} of {check.asset_key.to_user_string()}: {check.description}"
-        for entry in checks
-        if entry.dagster_event is not None
-        and not (check := entry.dagster_event.asset_check_evaluation_data).passed
-        and check.severity == dg.AssetCheckSeverity.ERROR
+        for check in _failed_checks(context.instance, run.run_id)
+        if check.severity == dg.AssetCheckSeverity.ERROR
     ]
     # A check that failed fails its step, too, and says more.
     found = found or [_step(context, event) for event in context.get_step_failure_events()]
@@ -60,8 +82,34 @@ def describe(context: dg.RunFailureSensorContext) -> str:
         f"run: {run.run_id}, wanted by {run.tags.get(BY_TAG, 'a person')}",
         # Where no step failed, the process was ended from outside.
         *(found or [context.failure_event.message or "the process was ended"]),
+        *_set_aside(context.instance, run.run_id),
     ]
     return redacted("\n".join(lines))[:LONGEST_TEXT]
+
+
+def _failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[dg.AssetCheckEvaluation]:
+    entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    found = [
+        entry.dagster_event.asset_check_evaluation_data
+        for entry in entries
+        if entry.dagster_event is not None
+    ]
+    return [check for check in found if not check.passed]
+
+
+def _set_aside(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    return [
+        str(check.description) for check in _failed_checks(instance, run_id) if check.check_name == EVENTS
+    ]
+
+
+def _require_address(address: str) -> None:
+    try:
+        TypeAdapter(HttpUrl).validate_python(address)
+    except ValidationError:  # neither it nor the address is shown: it may be a secret that was cut off
+        raise ConfigurationError(
+            f"environment {URL_VARIABLE}: found what is no address; allowed: https://…, an incoming webhook's, or unset"
+        ) from None
 
 
 def _step(context: dg.RunFailureSensorContext, event: dg.DagsterEvent) -> str:

@@ -36,6 +36,11 @@ def event_results(corpus: Corpus, counts: EventCounts) -> list[dg.AssetCheckResu
             description=f"{counts.dead} events were set aside; {listed} names the reasons"
             if counts.dead
             else None,
-            metadata={"taken": counts.taken, "applied": counts.applied, "dead": counts.dead},
+            metadata={
+                "taken": counts.taken,
+                "applied": counts.applied,
+                "dead": counts.dead,
+                "absent": counts.absent,
+            },
         )
     ]

@@ -77,6 +77,8 @@ def run_corpus(
     stages = RunRecords(objects, corpus.name).of(result.run_id).get("stages", {})
     head = PublicationLog(objects, corpus.name).head()
     published = stages.get("publication", {})
+    if error and published.get("published") and head is not None:
+        error = f"publication {head.number} is what readers see now, but what follows failed: {error}"
     gate = stages.get("evaluation", {}).get("passed")
     return RunOutcome(
         summary={

@@ -88,14 +88,11 @@ def decide(
     gone = {
         document for document, occurred in last.items() if marks.get(document) != Mark(occurred, lifted=True)
     }
+    prefixes = [source.prefix for source in sources if isinstance(source, models.PushSource)]
     for received in batch:
         change = received.change
         document = change.document
-        push = [
-            source.prefix
-            for source in sources
-            if isinstance(source, models.PushSource) and can_hold(source.prefix, document)
-        ]
+        push = [prefix for prefix in prefixes if can_hold(prefix, document)]
         erased = last.get(document)
         known = brought.get(document, Brought(None, None))
         created = erased is None or (known.created is not None and known.created > erased)
@@ -108,6 +105,8 @@ def decide(
                 yield Erase(document, Demand(change.event, change.occurred), lifted=stands)
                 if not stands:
                     yield from (Delete(prefix, document) for prefix in push)
+            case "deleted" if erased is not None and change.occurred <= erased:
+                pass  # the erasure did it, and what may be there now is newer
             case "deleted":
                 yield from (Delete(prefix, document) for prefix in push)
             case _ if erased is not None and change.occurred <= erased:
@@ -117,7 +116,7 @@ def decide(
                     received.number, "the document is erased; document.created puts a new one in its place"
                 )
             case _:
-                yield _bring(received, push)
+                yield _bring(received, push, prefixes)
                 if document in gone:
                     yield Lift(document, received.number)
 
@@ -131,13 +130,16 @@ def _last_erasures(batch: Iterable[Received], marks: Mapping[str, Mark]) -> dict
     return last
 
 
-def _bring(received: Received, push: Sequence[str]) -> Put | Look | Refuse:
-    """What a created or updated document asks for. ``push``: prefixes of the push sources that take it."""
+def _bring(received: Received, push: Sequence[str], prefixes: Sequence[str]) -> Put | Look | Refuse:
+    """What a created or updated document asks for. ``push``: those of all push sources' prefixes that take it."""
     change = received.change
     if change.content is None:
         return Look(change.document)
     if not push:
-        return Refuse(received.number, "no source of type push takes this document id")
+        taken = " or ".join(map(repr, prefixes)) or "nothing, for the corpus has none"
+        return Refuse(
+            received.number, f"sources of type push take ids that begin with {taken}; this one does not fit"
+        )
     extension = extension_of(change.document, change.content_type)
     if extension is None:
         return Refuse(received.number, f"no parser for {change.content_type or 'a document of this name'}")

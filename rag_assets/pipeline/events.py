@@ -41,6 +41,7 @@ class EventCounts:
     applied: int = 0
     erased: int = 0
     dead: int = 0
+    absent: int = 0  # of those applied: deletions and erasures of documents that were not there
 
 
 @dataclass(slots=True)
@@ -97,9 +98,10 @@ def _apply(
     snapshot, counts = pipeline.update_snapshot(None if everything else list(found.documents))
     found.dead.update(_without_effect(pipeline, before, snapshot, found))
     applied = [row for rows in found.documents.values() for row in rows if row not in found.dead]
-    inbox.applied(applied, snapshot.number)
+    absent = _already_absent(pipeline, before, found)
+    inbox.applied(applied, snapshot.number, absent)
     inbox.dead(found.dead)
-    return snapshot, counts, EventCounts(taken, len(applied), found.erased, len(found.dead))
+    return snapshot, counts, EventCounts(taken, len(applied), found.erased, len(found.dead), len(absent))
 
 
 def acknowledge(inbox: Inbox, objects: ObjectStore, corpus: str) -> int:
@@ -202,5 +204,19 @@ def _without_effect(pipeline: Pipeline, before: Snapshot, after: Snapshot, found
             dead[found.brought[document]] = f"{reason}: {detail}"
     for document in found.referred - known - set(rows["document_id"]):
         if document in found.brought:
-            dead[found.brought[document]] = "no source of the corpus holds this document"
+            prefixes = " or ".join(repr(source.prefix) for source in pipeline.corpus.sources)
+            dead[found.brought[document]] = (
+                f"no source of the corpus holds this document; ids begin with {prefixes}"
+            )
     return dead
+
+
+def _already_absent(pipeline: Pipeline, before: Snapshot, found: _Run) -> Mapping[int, str]:
+    """Deletions and erasures of documents that were not there: done, but perhaps meant for another id."""
+    leaving = {document for document in found.documents if document not in found.brought}
+    known = set(pipeline.snapshots.rows_of(before, leaving, ("document_id",))["document_id"])
+    return {
+        row: "no document of this id was in the corpus when the run began"
+        for document in leaving - known
+        for row in found.documents[document]
+    }

@@ -121,6 +121,10 @@ def test_every_group_can_be_set(tmp_path: Path) -> None:
             MINIMAL + "evaluation:\n  gold: g.jsonl\n  answers:\n",
             ":6: evaluation.answers: found nothing; write answers: {} to turn it on, or leave the line out",
         ),
+        (
+            MINIMAL + "events:\n  watch:\n",
+            ":5: events.watch: found nothing; write watch: {} to turn it on, or leave the line out",
+        ),
         ("sources:\n  - type: folder\n", ":2: sources.0.path: missing; this field is required"),
         (
             "sources:\n  - type: s3\n    url: https://x\n",

@@ -172,6 +172,26 @@ def test_a_run_from_the_command_line_takes_events_too(place: Place) -> None:
     assert place.states() == {"e1": "done"}
 
 
+def test_a_run_that_publishes_and_cannot_tell_a_target_says_both(place: Place) -> None:
+    target = {
+        "name": "hook",
+        "type": "webhook",
+        "url": "http://127.0.0.1:9/",
+        "secret_variable": "HOOK_SECRET",
+    }
+    place.workspace.configure(
+        sources=place.workspace.corpus.model_dump(mode="json")["sources"],
+        events={"watch": {}, **QUIET},
+        invalidation={"targets": [target]},
+    )
+    place.accept("e1", "cms/x.md", "created", "x")
+    outcome = run_corpus(place.workspace.corpus, place.workspace.store, reason="", progress=silent)
+    assert outcome.summary["published"]
+    assert outcome.cause == "configuration"
+    assert str(outcome.error).startswith("publication 2 is what readers see now, but what follows failed: ")
+    assert "HOOK_SECRET" in str(outcome.error)
+
+
 def test_a_run_that_failed_is_tried_again_later_under_another_key(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,11 +16,13 @@ import dagster as dg
 import pytest
 
 from rag_assets.corpus import load_corpus
-from rag_assets.errors import CorpusFileError, DataError, TargetUnavailable
+from rag_assets.errors import ConfigurationError, CorpusFileError, DataError, TargetUnavailable
+from rag_assets.inbox import Change, open_inbox
 from rag_assets.orchestration.alerts import URL_VARIABLE, send
 from rag_assets.orchestration.build import build_definitions
 from rag_assets.orchestration.resources import StoreResource
 from rag_assets.pipeline.pipeline import Pipeline
+from rag_assets.settings import Settings
 from rag_assets_tests.workspace import Workspace, document
 
 
@@ -245,6 +247,56 @@ def test_a_failed_run_is_told_to_a_chat_with_its_reason(
     assert "corpus: handbook" in texts[1]
     assert "no readable document" in texts[1]
     assert result.run_id in texts[1]
+
+
+def test_events_that_a_run_sets_aside_are_told_to_a_chat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with chat(200) as (url, texts), dg.DagsterInstance.ephemeral() as instance:
+        monkeypatch.setenv(URL_VARIABLE, url)
+        workspace, found = definitions(tmp_path, events={"watch": {}, "debounce_seconds": 0})
+        monkeypatch.setenv("RAG_STORE", workspace.store)
+        workspace.write("a.md", document(1))
+
+        def run(*events: Change) -> None:
+            inbox = open_inbox(Settings(store=workspace.store))
+            for event in events:
+                inbox.accept("handbook", [event])
+            inbox.close()
+            result = found.resolve_job_def("handbook_job").execute_in_process(
+                instance=instance,
+                run_config={
+                    "resources": {"store": {"config": {"url": workspace.store}}},
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                },
+            )
+            found.resolve_sensor_def("alerts_of_events")(
+                dg.build_run_status_sensor_context(
+                    sensor_name="alerts_of_events",
+                    dagster_event=result.get_run_success_event(),
+                    dagster_instance=instance,
+                    dagster_run=result.dagster_run,
+                )
+            )
+
+        run()
+        assert texts == []
+        run(Change("e1", "nowhere.md", "updated", datetime.now(UTC), "test"))
+    (text,) = texts
+    assert "1 events were set aside" in text
+    assert "rag-assets inbox list handbook --state dead" in text
+
+
+@pytest.mark.parametrize(
+    "address", ["hooks.example/T0/secret", "ftp://host/secret", "https://", "http://[secret"]
+)
+def test_what_is_no_address_is_refused_at_load_and_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv(URL_VARIABLE, address)
+    with pytest.raises(ConfigurationError, match=rf"environment {URL_VARIABLE}: .*allowed") as caught:
+        definitions(tmp_path)
+    assert "secret" not in str(caught.value)
 
 
 def test_an_alert_that_cannot_be_sent_does_not_show_the_address(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,6 +155,32 @@ def test_an_event_without_effect_is_set_aside_with_its_reason(place: Place) -> N
     assert "corrupt" in reasons["poison"]
     assert "image/png" in reasons["picture"]
     assert "push" in reasons["astray"]
+    assert "'cms/'" in reasons["astray"]
+    assert "'folder/' or 'cms/'" in reasons["typo"]
+
+
+def test_what_was_to_leave_and_was_not_there_is_done_and_said(place: Place) -> None:
+    place.accept(
+        change("erase", "cms/u\u0308ber.md", "erase", 2),
+        change("delete", "folder/nowhere.md", "deleted", 2),
+        change("known", "folder/a.md", "deleted", 2),
+    )
+    pipeline = place.apply()
+    assert place.states() == dict.fromkeys(("erase", "delete", "known"), "applied")
+    assert place.reasons().keys() == {"erase", "delete"}
+    assert "no document of this id" in place.reasons()["erase"]
+    assert pipeline.runs.of(pipeline.run_id)["stages"]["documents"]["events"]["absent"] == 2
+
+
+def test_a_deletion_that_is_repeated_late_does_not_take_what_was_created_after_an_erasure(
+    place: Place,
+) -> None:
+    place.accept(change("e1", "cms/x.md", "erase", 2), change("e2", "cms/x.md", "created", 3, "new"))
+    place.run()
+    place.inbox.forget(datetime.now(UTC) + timedelta(days=1))
+    place.accept(change("repeated", "cms/x.md", "deleted", 1))
+    place.run()
+    assert place.published()["cms/x.md"] == "new"
 
 
 def test_the_erased_stays_erased_until_something_new_is_created(place: Place) -> None:
