@@ -18,6 +18,7 @@
     │   ├── SnapshotConflict      another run committed the next snapshot first
     │   ├── StoreUnavailable      the object store did not answer
     │   ├── InboxUnavailable      the database of events did not answer
+    │   ├── ModelUnavailable      a model behind an endpoint did not answer, or its engine died
     │   ├── TargetUnavailable     whom to tell about a publication did not answer
     │   ├── SourceUnavailable     a document source did not answer
     │   ├── SourceMissing         the folder of a source does not exist: waiting does not help
@@ -128,6 +129,10 @@ class StoreUnavailable(WorldError):
 
 class InboxUnavailable(WorldError):
     """The database of events did not answer."""
+
+
+class ModelUnavailable(WorldError):
+    """A model behind an endpoint did not answer, or an engine in this process died."""
 
 
 class TargetUnavailable(WorldError):

@@ -1,30 +1,17 @@
-"""An OpenAI-compatible chat endpoint: a vLLM server, or a hosted one. The seam to the openai client.
-
-messages + JSON schema → ``Completion`` or ``Failure``. Calls run concurrently; a call has one time
-budget for all of its attempts. The client itself repeats what a server asks to be repeated (429, 5xx,
-lost connections), with backoff and jitter.
-"""
+"""The one interface behind which chat models stand."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from types import TracebackType
+from typing import Generic, Protocol, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel
 
-from rag_assets import corpus
 from rag_assets.answers.generator import Failure
-from rag_assets.errors import ConfigurationError, install, redacted
-
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
 
 T = TypeVar("T", bound=BaseModel)
-ENVELOPE_BYTES, TOKEN_BYTES = 65_536, 64  # what a reply may have around its text, and for each token
-NO_KEY = "none"  # what a server without keys is sent: the client insists on one
+Messages = list[dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,145 +24,19 @@ class Completion(Generic[T]):
     seconds: float
 
 
-class ChatEndpoint:
-    """Calls to one model of one server. Belongs to one event loop: open it where it is used.
+class Chat(Protocol):
+    """A chat model. Belongs to one event loop: open it where it is used."""
 
-    Args:
-        config: the endpoint of the corpus file. The key stands in the environment variable that it names.
+    async def __aenter__(self) -> Chat:
+        """Open it."""
+        ...
 
-    Raises:
-        ConfigurationError: the openai client is not installed, or the key cannot be one.
-    """
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of connections; an engine stays for the next use."""
+        ...
 
-    def __init__(self, config: corpus.Endpoint) -> None:
-        self._config = config
-        self._slots = asyncio.Semaphore(config.concurrency)
-        self._key = _read_key(config.key_variable)
-        self._client = _client(config, self._key)
-
-    async def __aenter__(self) -> ChatEndpoint:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._client.close()
-
-    async def complete(self, messages: list[dict[str, str]], form: type[T]) -> Completion[T] | Failure:
-        """One reply that fits ``form``, or why there is none."""
-        async with self._slots:
-            started = time.perf_counter()
-            try:
-                async with asyncio.timeout(self._config.timeout_seconds):
-                    return await self._ask(messages, form, started)
-            except TimeoutError:
-                return Failure(f"no reply within {self._config.timeout_seconds:g} s")
-
-    async def _ask(
-        self, messages: list[dict[str, str]], form: type[T], started: float
-    ) -> Completion[T] | Failure:
-        from openai import APIConnectionError, APIStatusError, OpenAIError
-
-        try:
-            body = await self._reply(messages, form)
-        except APIStatusError as error:
-            return Failure(f"the server answered {error.status_code}: {self._shown(error.message)}")
-        except APIConnectionError as error:
-            cause = error.__cause__ or error
-            shown = self._shown(str(cause) or type(cause).__name__)
-            return Failure(f"the server could not be reached: {shown}")
-        except (OpenAIError, OSError, ValueError) as error:
-            return Failure(f"the reply could not be read: {self._shown(str(error))}")
-        if body is None:
-            return Failure(f"the reply is longer than max_tokens = {self._config.max_tokens} can be")
-        try:
-            reply = _Reply.model_validate_json(body)
-        except ValidationError:
-            return Failure(f"the reply is no chat completion: {self._shown(body.decode(errors='replace'))!r}")
-        choice = reply.choices[0]
-        taken = (reply.tokens("prompt"), reply.tokens("completion"), time.perf_counter() - started)
-        if choice.finish_reason == "length":
-            return Failure(f"the reply was cut off after max_tokens = {self._config.max_tokens}", *taken)
-        said = choice.message.content or ""
-        try:
-            return Completion(form.model_validate_json(said), *taken)
-        except ValidationError:
-            return Failure(f"the reply is not the JSON that was asked for: {self._shown(said)!r}", *taken)
-
-    async def _reply(self, messages: list[dict[str, str]], form: type[T]) -> bytes | None:
-        """The body of the server's reply; None when it is longer than a sane one can be."""
-        create: Any = self._client.chat.completions.with_streaming_response.create
-        request = create(
-            model=self._config.model,
-            messages=messages,
-            temperature=self._config.temperature,
-            seed=0,
-            max_tokens=self._config.max_tokens,
-            response_format={
-                "type": "json_schema",
-                "json_schema": {"name": form.__name__, "schema": form.model_json_schema(), "strict": True},
-            },
-        )
-        body = bytearray()
-        async with request as response:
-            async for piece in response.iter_bytes():
-                body += piece
-                if len(body) > ENVELOPE_BYTES + TOKEN_BYTES * self._config.max_tokens:
-                    return None
-        return bytes(body)
-
-    def _shown(self, text: str) -> str:
-        """The first line of what a server wrote, without the key: servers repeat what they refuse."""
-        for secret in {self._key, repr(self._key)[1:-1]} - {NO_KEY}:
-            text = text.replace(secret, "…")
-        line = next((line for line in redacted(text).splitlines() if line.strip()), "nothing")
-        return line.strip()[:200]
-
-
-class _Message(BaseModel):
-    content: str | None = None
-
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _Reply(BaseModel):
-    """What of a chat completion is read; servers differ in the rest."""
-
-    choices: list[_Choice] = Field(min_length=1)
-    usage: Any = None
-
-    def tokens(self, kind: str) -> int:
-        """Tokens as the server counts them; 0 where it does not say a sensible number."""
-        found = self.usage.get(f"{kind}_tokens") if isinstance(self.usage, dict) else None
-        return found if type(found) is int and 0 <= found < 2**53 else 0
-
-
-def _read_key(variable: str) -> str:
-    """The key, without the line break that a mounted secret ends with.
-
-    Raises:
-        ConfigurationError: it cannot be sent in a header.
-    """
-    key = os.environ.get(variable, "").strip()
-    if not key:
-        return NO_KEY
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigurationError(
-            f"the environment variable {variable} holds no key: there is white space or a character in it that no "
-            "header can carry"
-        )
-    return key
-
-
-def _client(config: corpus.Endpoint, key: str) -> AsyncOpenAI:
-    try:
-        from openai import AsyncOpenAI
-    except ImportError as error:
-        raise ConfigurationError(f"type: openai needs the extra 'quality': {install('quality')}") from error
-    return AsyncOpenAI(
-        base_url=config.url,
-        api_key=key,
-        max_retries=config.retries,
-        timeout=config.timeout_seconds,
-    )
+    async def complete(self, messages: Messages, form: type[T]) -> Completion[T] | Failure:
+        """One reply that fits ``form``, or why there is none. Calls may run at the same time."""
+        ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rag_assets import corpus
-from rag_assets.answers.endpoint import EndpointGenerator
+from rag_assets.answers.chat_generator import ChatGenerator
 from rag_assets.answers.extractive import ExtractiveGenerator
 from rag_assets.answers.generator import Generator
 from rag_assets.store.objects import ObjectStore
@@ -11,7 +11,6 @@ from rag_assets.store.objects import ObjectStore
 
 def open_generator(config: corpus.Answers, objects: ObjectStore) -> Generator:
     """The generator that the corpus file asks for."""
-    # vLLM in process takes its place here, beside the endpoint.
-    if isinstance(config.generator, corpus.Endpoint):
-        return EndpointGenerator(config.generator, config.instructions)
-    return ExtractiveGenerator(config.generator, objects)
+    if isinstance(config.generator, corpus.Extractive):
+        return ExtractiveGenerator(config.generator, objects)
+    return ChatGenerator(config.generator, config.instructions)

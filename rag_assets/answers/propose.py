@@ -1,4 +1,4 @@
-"""Proposer backend: a model behind an OpenAI-compatible endpoint writes questions on documents.
+"""Proposer backend: a chat model writes questions on documents.
 
 document → question, answer and quote as JSON. A quote that the document does not hold refuses the
 proposal: what a model invents must not become a standard.
@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from rag_assets import corpus
-from rag_assets.answers.chat import ChatEndpoint
+from rag_assets.answers.chat import Chat
 from rag_assets.answers.generator import Failure
+from rag_assets.answers.open_chat import open_chat
 from rag_assets.gold.propose import Draft, question_of
 from rag_assets.gold.question import Question
 from rag_assets.gold.words import PASSAGE_COVERAGE, RUN, covered, runs, words
@@ -34,10 +35,10 @@ class _Proposal(BaseModel):
     quote: str = Field(description="The sentence that proves it, copied exactly.")
 
 
-class EndpointProposer:
+class ChatProposer:
     """Proposes with a chat model."""
 
-    def __init__(self, config: corpus.Endpoint) -> None:
+    def __init__(self, config: corpus.ChatModel) -> None:
         self._config = config
 
     def propose(self, drafts: Sequence[Draft]) -> list[Question | str]:
@@ -45,12 +46,12 @@ class EndpointProposer:
         return asyncio.run(self._propose_all(drafts))
 
     async def _propose_all(self, drafts: Sequence[Draft]) -> list[Question | str]:
-        async with ChatEndpoint(self._config) as endpoint:
-            return await asyncio.gather(*(self._propose(endpoint, draft) for draft in drafts))
+        async with open_chat(self._config) as chat:
+            return await asyncio.gather(*(self._propose(chat, draft) for draft in drafts))
 
-    async def _propose(self, endpoint: ChatEndpoint, draft: Draft) -> Question | str:
+    async def _propose(self, chat: Chat, draft: Draft) -> Question | str:
         shown = f"{draft.title}\n\n{draft.text[:SHOWN_CHARACTERS]}"
-        found = await endpoint.complete(
+        found = await chat.complete(
             [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": shown}], _Proposal
         )
         if isinstance(found, Failure):

@@ -33,7 +33,11 @@ class SentenceVectors:
 
     def __init__(self, objects: ObjectStore | None = None) -> None:
         self._embedder: Embedder = open_embedder(corpus.Embedder())
-        self._store = None if objects is None else embedding_store(objects, self._embedder)
+        self._store = (
+            None
+            if objects is None
+            else embedding_store(objects, self._embedder.fingerprint, self._embedder.about)
+        )
         self.fingerprint = self._embedder.fingerprint
         self.model = str(self._embedder.about["model"])
 

@@ -7,9 +7,11 @@ line, field, what was found and what is allowed.
 
 from __future__ import annotations
 
+from rag_assets.corpus.embedder import Embedder, EmbeddingEndpoint
 from rag_assets.corpus.evaluation import (
     ANSWER_METRICS,
     Answers,
+    ChatModel,
     Endpoint,
     Evaluation,
     Extractive,
@@ -19,6 +21,7 @@ from rag_assets.corpus.evaluation import (
     Mode,
     Prices,
     Rule,
+    VllmModel,
 )
 from rag_assets.corpus.events import Events, Freshness, Schedule, Scheme, Watch, Webhooks
 from rag_assets.corpus.file import load_corpora, load_corpus
@@ -26,7 +29,6 @@ from rag_assets.corpus.invalidation import Invalidation
 from rag_assets.corpus.models import (
     Chunking,
     Corpus,
-    Embedder,
     FilterType,
     FolderSource,
     Index,
@@ -41,14 +43,17 @@ from rag_assets.corpus.models import (
 )
 from rag_assets.corpus.overrides import OVERRIDE_PREFIX
 from rag_assets.corpus.quality import Quality
+from rag_assets.corpus.vllm import Vllm
 
 __all__ = [
     "ANSWER_METRICS",
     "OVERRIDE_PREFIX",
     "Answers",
+    "ChatModel",
     "Chunking",
     "Corpus",
     "Embedder",
+    "EmbeddingEndpoint",
     "Endpoint",
     "Evaluation",
     "Events",
@@ -74,6 +79,8 @@ __all__ = [
     "Source",
     "TextIndex",
     "VectorIndex",
+    "Vllm",
+    "VllmModel",
     "Watch",
     "Webhooks",
     "json_schema",

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, model_validator
 
 from rag_assets.corpus.base import Group, VariableName
+from rag_assets.corpus.vllm import Vllm
 
 Mode = Literal["vector", "text", "hybrid"]
 AnswerMetric = Literal[
@@ -70,8 +71,30 @@ class Endpoint(Group):
     concurrency: int = Field(default=16, ge=1, le=1024, description="Calls at the same time, at most.")
 
 
-Generator = Annotated[Extractive | Endpoint, Field(discriminator="type")]
-Judge = Annotated[LocalJudge | Endpoint, Field(discriminator="type")]
+class VllmModel(Group):
+    """A chat model in the process of the step, run by vLLM."""
+
+    type: Literal["vllm"] = Field(description="A vLLM engine in the process of the step.")
+    model: str = Field(min_length=1, description="Hub name or path.")
+    revision: str | None = Field(default=None, description="Branch, tag or commit of a hub model.")
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
+        default="auto", description="Arithmetic of the model. auto: as the model says."
+    )
+    temperature: float = Field(default=0.0, ge=0, le=2, description="0 gives the likeliest reply.")
+    max_tokens: int = Field(default=1024, ge=16, description="Tokens of a reply; a longer one is a failure.")
+    timeout_seconds: float = Field(
+        default=600.0, gt=0, description="Seconds for one reply from its turn on; batches share the engine."
+    )
+    concurrency: int = Field(
+        default=256, ge=1, le=4096, description="Requests that the engine is given at once."
+    )
+    vllm: Vllm = Field(default=Vllm(), description="How the engine is built.")
+
+
+ChatModel = Endpoint | VllmModel
+"""Whoever replies to messages."""
+Generator = Annotated[Extractive | Endpoint | VllmModel, Field(discriminator="type")]
+Judge = Annotated[LocalJudge | Endpoint | VllmModel, Field(discriminator="type")]
 
 
 class Answers(Group):

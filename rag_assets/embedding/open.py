@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from rag_assets import corpus
 from rag_assets.embedding.embedder import Embedder
-from rag_assets.embedding.model_files import find_model
+from rag_assets.embedding.endpoint import EndpointEmbedder
+from rag_assets.embedding.model_files import ModelFiles, find_model
 from rag_assets.embedding.static import StaticEmbedder
 from rag_assets.embedding.transformer import TransformerEmbedder
+from rag_assets.embedding.vllm import VllmEmbedder
+
+
+def reader_settings(config: corpus.Embedder) -> Mapping[str, Any]:
+    """What a table tells its readers of the embedder, so that they can embed queries."""
+    fields = {"type", "model", "revision", "query_prefix"}
+    special = {name for name in ("endpoint", "vllm") if getattr(config, name) is not None}
+    return config.model_dump(mode="json", include=fields | special)
 
 
 def open_embedder(config: corpus.Embedder) -> Embedder:
     """The embedder that the corpus file asks for. Raises ModelError when its files cannot be found."""
     files = find_model(config)
-    if config.type == "static":
-        return StaticEmbedder(config, files)
-    return TransformerEmbedder(config, files)
+    backends: dict[str, Callable[[corpus.Embedder, ModelFiles], Embedder]] = {
+        "sentence-transformers": TransformerEmbedder,
+        "static": StaticEmbedder,
+        "vllm": VllmEmbedder,
+        "openai": EndpointEmbedder,
+    }
+    return backends[config.type](config, files)

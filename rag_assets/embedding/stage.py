@@ -1,19 +1,23 @@
 """Stage: embed the texts that the store does not hold yet.
 
-(key, text, tokens) frames → missing keys → shards of ``shard_chunks`` vectors. A text that
+(key, text, tokens) frames → missing keys → shards of vectors. A text that
 the model refuses is found by bisection and kept as a row with a reason instead of a vector;
 its neighbours go on.
 
-Run alone: ``embed_missing(embedding_store(objects, embedder), embedder, frames, 2048)``.
+Run alone: ``embed_missing(embedding_store(objects, embedder.fingerprint, embedder.about), embedder, frames, 2048)``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
+from rag_assets.embedding.ahead import ahead
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.errors import EmbeddingFailed, ModelError
 from rag_assets.store.content import ContentStore
@@ -36,9 +40,9 @@ class EmbeddingCounts:
     bytes: int = 0
 
 
-def embedding_store(objects: ObjectStore, embedder: Embedder) -> ContentStore:
-    """Vectors under the embedder's fingerprint, keyed by the hash of the embedded text."""
-    return ContentStore(objects, "embeddings", embedder.fingerprint, SCHEMA, embedder.about)
+def embedding_store(objects: ObjectStore, fingerprint: str, about: Mapping[str, Any]) -> ContentStore:
+    """Vectors under an embedder's fingerprint, keyed by the hash of the embedded text."""
+    return ContentStore(objects, "embeddings", fingerprint, SCHEMA, about)
 
 
 def embed_missing(
@@ -47,43 +51,81 @@ def embed_missing(
     frames: Iterable[pl.DataFrame],
     shard_chunks: int,
     advance: Callable[[int], None] = lambda done: None,
+    before: Callable[[], None] = lambda: None,
 ) -> EmbeddingCounts:
-    """Embed what is missing and commit a shard every ``shard_chunks`` texts.
+    """Embed what is missing and commit a shard every so often.
+
+    While the model computes, the texts of the next shard are looked up and the vectors of the last
+    one are written.
 
     Args:
         store: where vectors are kept.
         embedder: the model.
         frames: texts with columns key, text, tokens; keys may repeat.
-        shard_chunks: texts per shard: what a crash can cost at most.
+        shard_chunks: texts that are computed and not yet committed, at most: what a crash can cost.
         advance: told how many texts have been dealt with, reused ones included.
+        before: called once before the first text is embedded, and never if none is.
     """
     counts = EmbeddingCounts()
-    pending = pl.DataFrame(schema={"key": pl.String, "text": pl.String, "tokens": pl.Int64})
-    for frame in frames:
-        distinct = frame.unique("key", maintain_order=True)
-        missing = store.missing(distinct["key"]).to_frame().join(pending, on="key", how="anti")
-        fresh = distinct.join(missing, on="key", how="semi", maintain_order="left")
-        counts.reused += distinct.height - fresh.height
-        advance(frame.height - fresh.height)
-        pending = pl.concat([pending, fresh.select(pending.columns)])
-        while pending.height >= shard_chunks:
-            _commit(store, embedder, pending.head(shard_chunks), counts)
-            advance(shard_chunks)
-            pending = pending.slice(shard_chunks)
-    if pending.height:
-        _commit(store, embedder, pending, counts)
-        advance(pending.height)
+    size = max(1, shard_chunks // 2)  # one half is written while the other is computed
+    with ThreadPoolExecutor(1) as writer:
+        written: Future[int] | None = None
+        for step in ahead(_steps(store, frames, size)):
+            counts.reused += step.reused
+            advance(step.passed)
+            if step.texts.is_empty():
+                continue
+            if written is None:
+                before()
+            rows = _embed(embedder, step.texts)
+            if written is not None:
+                counts.bytes += written.result()
+            written = writer.submit(store.commit, rows)
+            poisoned = rows["reason"].count()
+            counts.embedded += rows.height - poisoned
+            counts.poisoned += poisoned
+            counts.tokens += int(rows["tokens"].sum())
+            advance(rows.height)
+        if written is not None:
+            counts.bytes += written.result()
     store.maintain()
     return counts
 
 
-def _commit(store: ContentStore, embedder: Embedder, texts: pl.DataFrame, counts: EmbeddingCounts) -> None:
-    rows = _embed(embedder, texts)
-    poisoned = rows["reason"].count()
-    counts.bytes += store.commit(rows)
-    counts.embedded += rows.height - poisoned
-    counts.poisoned += poisoned
-    counts.tokens += int(rows["tokens"].sum())
+@dataclass(frozen=True)
+class _Step:
+    """What the look-up of one frame gave: a batch to embed, or none yet.
+
+    Attributes:
+        texts: key, text, tokens.
+        reused: distinct texts whose vectors are there.
+        passed: texts of the frame that need nothing, repetitions included.
+    """
+
+    texts: pl.DataFrame
+    reused: int = 0
+    passed: int = 0
+
+
+def _steps(store: ContentStore, frames: Iterable[pl.DataFrame], size: int) -> Iterator[_Step]:
+    empty = pl.DataFrame(schema={"key": pl.String, "text": pl.String, "tokens": pl.Int64})
+    pending = empty
+    # Given out, and perhaps not committed yet: one looked up ahead, one being embedded, one being written.
+    given: deque[pl.DataFrame] = deque(maxlen=3)
+    for frame in frames:
+        distinct = frame.unique("key", maintain_order=True)
+        missing = store.missing(distinct["key"]).to_frame()
+        for known in (pending, *given):
+            missing = missing.join(known, on="key", how="anti")
+        fresh = distinct.join(missing, on="key", how="semi", maintain_order="left")
+        yield _Step(empty, distinct.height - fresh.height, frame.height - fresh.height)
+        pending = pl.concat([pending, fresh.select(pending.columns)])
+        while pending.height >= size:
+            given.append(pending.head(size))
+            yield _Step(given[-1])
+            pending = pending.slice(size)
+    if pending.height:
+        yield _Step(pending)
 
 
 def _embed(embedder: Embedder, texts: pl.DataFrame) -> pl.DataFrame:

@@ -84,7 +84,7 @@ class StaticEmbedder:
         from tokenizers import Tokenizer
 
         try:
-            tables = [table for table in load_file(self._files.weights).values() if table.ndim == 2]
+            tables = [table for table in load_file(str(self._files.weights)).values() if table.ndim == 2]
             tokenizer = Tokenizer.from_file(str(self._files.tokenizer))
         except Exception as error:  # the seam: safetensors and tokenizers raise bare exceptions
             raise ModelError(f"embedder.model: {self._files.name} cannot be loaded: {error}") from error

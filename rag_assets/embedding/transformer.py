@@ -12,6 +12,7 @@ from rag_assets.embedding.embedder import batches
 from rag_assets.embedding.encode import encode
 from rag_assets.embedding.model_files import ModelFiles
 from rag_assets.embedding.precision import resolve
+from rag_assets.embedding.window import content_window
 from rag_assets.errors import ModelError
 from rag_assets.store.digest import fingerprint
 
@@ -45,14 +46,10 @@ class TransformerEmbedder:
 
     @cached_property
     def window(self) -> int | None:
-        """Tokens left for content after special tokens and the document prefix."""
+        """See ``content_window``."""
         if self._files.window is None:
             return None
-        from tokenizers import Tokenizer
-
-        prefix = self.counter().count([self._config.document_prefix])[0]
-        special = Tokenizer.from_file(str(self._files.tokenizer)).num_special_tokens_to_add(False)
-        return self._files.window - int(special) - prefix
+        return content_window(self._files.window, self._files.tokenizer, self._config.document_prefix)
 
     def counter(self) -> TokenCounter:
         """Exact counts with the model's own tokenizer."""

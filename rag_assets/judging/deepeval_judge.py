@@ -15,8 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from rag_assets import corpus
-from rag_assets.answers.chat import ChatEndpoint
+from rag_assets.answers.chat import Chat
 from rag_assets.answers.generator import Failure
+from rag_assets.answers.open_chat import identity, open_chat
 from rag_assets.answers.sentences import sentences
 from rag_assets.errors import ConfigurationError, install
 from rag_assets.gold.words import words
@@ -51,15 +52,14 @@ class _Unjudged(Exception):
 class DeepEvalJudge:
     """Judges with a chat model. Nothing is loaded or sent until a case is judged."""
 
-    def __init__(self, config: corpus.Endpoint, case_seconds: float) -> None:
+    def __init__(self, config: corpus.ChatModel, case_seconds: float) -> None:
         self._config = config
         self._case_seconds = case_seconds
         self.about: Mapping[str, Any] = {
             "backend": "deepeval",
             "version": VERSION,
             "deepeval": _deepeval_version(),
-            "model": config.model,
-            "temperature": config.temperature,
+            **{name: value for name, value in identity(config).items() if name != "max_tokens"},
         }
         self.fingerprint = fingerprint(dict(self.about))
 
@@ -69,24 +69,22 @@ class DeepEvalJudge:
         return {}
 
     def judge(self, cases: Sequence[Case]) -> list[Judgement | Failure]:
-        """See ``Judge``. Calls run concurrently, as many as the endpoint's ``concurrency``."""
+        """See ``Judge``. Calls run concurrently, as many as its ``concurrency``."""
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
         import_module("deepeval.metrics")  # takes seconds, which no case's budget should pay
         return asyncio.run(self._judge_all(cases))
 
     async def _judge_all(self, cases: Sequence[Case]) -> list[Judgement | Failure]:
-        async with ChatEndpoint(self._config) as endpoint:
+        async with open_chat(self._config) as chat:
             # As many cases as calls: a case that has begun is not kept waiting by those behind it.
             slots = asyncio.Semaphore(self._config.concurrency)
-            return await asyncio.gather(*(self._judge(endpoint, slots, case) for case in cases))
+            return await asyncio.gather(*(self._judge(chat, slots, case) for case in cases))
 
-    async def _judge(
-        self, endpoint: ChatEndpoint, slots: asyncio.Semaphore, case: Case
-    ) -> Judgement | Failure:
+    async def _judge(self, chat: Chat, slots: asyncio.Semaphore, case: Case) -> Judgement | Failure:
         async with slots:
             started = time.perf_counter()
-            model = _model(endpoint, self._config.model)
+            model = _model(chat, self._config.model)
             try:
                 async with asyncio.timeout(self._case_seconds):
                     names = case.metrics
@@ -108,11 +106,11 @@ class DeepEvalJudge:
             )
 
 
-def _model(endpoint: ChatEndpoint, name: str) -> Any:
-    """A DeepEval model that calls the endpoint and counts tokens."""
+def _model(chat: Chat, name: str) -> Any:
+    """A DeepEval model that calls the chat model and counts tokens."""
     from deepeval.models import DeepEvalBaseLLM
 
-    class EndpointModel(DeepEvalBaseLLM):
+    class ChatModel(DeepEvalBaseLLM):
         prompt_tokens = 0
         completion_tokens = 0
 
@@ -128,14 +126,14 @@ def _model(endpoint: ChatEndpoint, name: str) -> Any:
 
         async def a_generate(self, *args: Any, **kwargs: Any) -> Any:
             prompt, schema = args[0], kwargs["schema"]
-            found = await endpoint.complete([{"role": "user", "content": prompt}], schema)
+            found = await chat.complete([{"role": "user", "content": prompt}], schema)
             self.prompt_tokens += found.prompt_tokens
             self.completion_tokens += found.completion_tokens
             if isinstance(found, Failure):
                 raise _Unjudged(found.reason)
             return found.value
 
-    return EndpointModel(name)
+    return ChatModel(name)
 
 
 async def _measure(name: str, model: Any, case: Case) -> Score:
@@ -245,5 +243,5 @@ def _deepeval_version() -> str:
         return version("deepeval")
     except PackageNotFoundError as error:
         raise ConfigurationError(
-            f"a judge of type openai needs the extra 'quality': {install('quality')}"
+            f"a judge that is a chat model needs the extra 'quality': {install('quality')}"
         ) from error

@@ -11,6 +11,6 @@ from rag_assets.store.objects import ObjectStore
 
 def open_judge(config: corpus.Answers, objects: ObjectStore) -> Judge:
     """The judge that the corpus file asks for."""
-    if isinstance(config.judge, corpus.Endpoint):
-        return DeepEvalJudge(config.judge, config.case_seconds)
-    return LocalJudge(objects)
+    if isinstance(config.judge, corpus.LocalJudge):
+        return LocalJudge(objects)
+    return DeepEvalJudge(config.judge, config.case_seconds)

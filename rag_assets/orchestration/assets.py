@@ -132,9 +132,7 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
             snapshot = pipeline.snapshots.latest()
             return dg.MaterializeResult(
                 metadata=metadata.embeddings(pipeline, context.run.run_id, counts),
-                data_version=data_version(
-                    snapshot.digest, pipeline.chunker.fingerprint, pipeline.embedder.fingerprint
-                ),
+                data_version=data_version(snapshot.digest, pipeline.chunker.fingerprint, pipeline.vectors),
                 check_results=quality_results(pipeline, "embeddings"),
             )
 

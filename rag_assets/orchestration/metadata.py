@@ -89,7 +89,7 @@ def embeddings(pipeline: Pipeline, run_id: str, counts: EmbeddingCounts) -> Fact
     about = pipeline.embedder.about
     facts: Facts = {
         **_counts(counts, "embedded", "reused", "poisoned", "tokens", "bytes"),
-        "fingerprint": pipeline.embedder.fingerprint,
+        "fingerprint": pipeline.vectors,
         "model": str(about["model"]),
         "precision": str(about["precision"]),
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from rag_assets import corpus as models
-from rag_assets.answers.propose import EndpointProposer
+from rag_assets.answers.propose import ChatProposer
 from rag_assets.errors import StageIncomplete
 from rag_assets.gold import GoldSet
 from rag_assets.gold.check import Finding, check_gold
@@ -56,7 +56,9 @@ def propose_for(objects: ObjectStore, corpus: models.Corpus, path: Path, count: 
     ]
     generator = corpus.evaluation.answers.generator if corpus.evaluation.answers else None
     proposer: Proposer = (
-        EndpointProposer(generator) if isinstance(generator, models.Endpoint) else HeadingProposer()
+        HeadingProposer()
+        if generator is None or isinstance(generator, models.Extractive)
+        else ChatProposer(generator)
     )
     known = {normalized(question.question) for question in (*gold.questions, *gold.proposals)}
     questions, failures = [], []

@@ -19,8 +19,10 @@ from rag_assets.answers.generator import Generator
 from rag_assets.chunking.chunker import Chunker
 from rag_assets.chunking.stage import ChunkCounts, chunk_missing, chunk_store
 from rag_assets.corpus import Corpus
+from rag_assets.embedding.canary import check_canary
 from rag_assets.embedding.embedder import Embedder
-from rag_assets.embedding.open import open_embedder
+from rag_assets.embedding.open import open_embedder, reader_settings
+from rag_assets.embedding.parity import Parity, ParityLog
 from rag_assets.embedding.stage import EmbeddingCounts, embed_missing, embedding_store
 from rag_assets.errors import ConfigurationError, StageIncomplete, StoreUnavailable, VerificationFailed
 from rag_assets.evaluation.report import Report
@@ -104,9 +106,20 @@ class Pipeline:
         return chunk_store(self.objects, self.chunker, self.corpus.chunking)
 
     @cached_property
+    def parity(self) -> Parity | None:
+        """Whose vectors the embedder's own were measured to equal; None when nothing was measured."""
+        return ParityLog(self.objects).find(self.embedder.fingerprint)
+
+    @property
+    def vectors(self) -> str:
+        """Fingerprint under which vectors are kept: the embedder's, or of the one that it equals."""
+        return self.embedder.fingerprint if self.parity is None else self.parity.same_as
+
+    @cached_property
     def embedding_store(self) -> ContentStore:
         """Vectors under the current fingerprint."""
-        return embedding_store(self.objects, self.embedder)
+        about = self.embedder.about if self.parity is None else self.parity.about
+        return embedding_store(self.objects, self.vectors, about)
 
     @cached_property
     def rows(self) -> RowSource:
@@ -128,8 +141,9 @@ class Pipeline:
         table = open_table(self.objects, self.corpus.name, at=version)
         if table is None:
             raise StoreUnavailable(f"{self.corpus.name}: there is no table to search")
-        settings = type(self.corpus.embedder).model_validate(read_metadata(table.schema)["embedder"])
-        same = settings == self.corpus.embedder
+        reader = read_metadata(table.schema)["embedder"]
+        settings = type(self.corpus.embedder).model_validate(reader)
+        same = reader == reader_settings(self.corpus.embedder)
         embedder = self.embedder if same else open_embedder(settings)
         return BatchSearch(PinnedIndex(table, embedder.embed_queries))
 
@@ -138,10 +152,9 @@ class Pipeline:
         return specify(
             snapshot.digest,
             self.chunker.fingerprint,
-            self.embedder.fingerprint,
-            self.corpus.embedder.model_dump(
-                mode="json", include={"type", "model", "revision", "query_prefix"}
-            ),
+            self.vectors,
+            # Readers embed queries with the embedder that this one equals: it may need no GPU.
+            reader_settings(self.corpus.embedder) if self.parity is None else self.parity.reader,
             self.corpus.index,
         )
 
@@ -222,6 +235,7 @@ class Pipeline:
             ),
             self.corpus.embedder.shard_chunks,
             advance,
+            lambda: check_canary(self.embedding_store, self.embedder),
         )
         self._record("embeddings", asdict(counts), started)
         if counts.embedded:

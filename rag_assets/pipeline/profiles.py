@@ -61,7 +61,7 @@ class StageTable:
                 parts["chunker"] = self.pipeline.chunker.fingerprint
             case "embeddings":
                 parts["chunker"] = self.pipeline.chunker.fingerprint
-                parts["embedder"] = self.pipeline.embedder.fingerprint
+                parts["embedder"] = self.pipeline.vectors
             case "gold":
                 parts |= {"gold": self.gold.digest, "proposals": len(self.gold.proposals)}
         return fingerprint(parts)

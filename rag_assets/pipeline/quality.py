@@ -89,7 +89,7 @@ def _published(now: StageTable) -> StageTable | None:
 def _same_settings(now: StageTable, spec: Spec) -> bool:
     """Whether two tables differ in their documents only."""
     chunker = now.stage == "documents" or spec.chunker == now.pipeline.chunker.fingerprint
-    return chunker and (now.stage != "embeddings" or spec.embedder == now.pipeline.embedder.fingerprint)
+    return chunker and (now.stage != "embeddings" or spec.embedder == now.pipeline.vectors)
 
 
 def _judge(files: QualityFiles, suite: Suite, now: StageTable, then: StageTable | None) -> StageReport:

@@ -11,8 +11,7 @@ from importlib.util import find_spec
 from rag_assets import corpus as models
 from rag_assets.errors import install
 
-SUITES = ("great_expectations", "py3langid")
-CLIENT, JUDGE = ("openai",), ("openai", "deepeval")
+SUITES, JUDGE, ENGINE = ("great_expectations", "py3langid"), ("deepeval",), ("vllm",)
 
 
 def missing_here(corpus: models.Corpus) -> list[str]:
@@ -21,19 +20,23 @@ def missing_here(corpus: models.Corpus) -> list[str]:
     for place, source in enumerate(corpus.sources):
         if isinstance(source, models.FolderSource) and not corpus.resolve(source.path).is_dir():
             found.append(f"sources.{place}.path: there is no folder {corpus.resolve(source.path)}")
-    for field, packages in _wanted(corpus):
+    for field, extra, packages in _wanted(corpus):
         lacking = [package for package in packages if find_spec(package) is None]
         if lacking:
-            found.append(f"{field}: {', '.join(lacking)} not installed: {install('quality')}")
+            found.append(f"{field}: {', '.join(lacking)} not installed: {install(extra)}")
     return found
 
 
-def _wanted(corpus: models.Corpus) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Fields that need packages of the extra ``quality``, and which."""
+def _wanted(corpus: models.Corpus) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Fields that need packages of an extra: field, extra, packages."""
     if corpus.quality is not None:
-        yield "quality", SUITES
+        yield "quality", "quality", SUITES
+    if corpus.embedder.type == "vllm":
+        yield "embedder", "vllm", ENGINE
     answers = corpus.evaluation.answers
-    if answers is not None and answers.generator.type == "openai":
-        yield "evaluation.answers.generator", CLIENT
-    if answers is not None and answers.judge.type == "openai":
-        yield "evaluation.answers.judge", JUDGE
+    if answers is not None and isinstance(answers.generator, models.VllmModel):
+        yield "evaluation.answers.generator", "vllm", ENGINE
+    if answers is not None and not isinstance(answers.judge, models.LocalJudge):
+        yield "evaluation.answers.judge", "quality", JUDGE
+        if isinstance(answers.judge, models.VllmModel):
+            yield "evaluation.answers.judge", "vllm", ENGINE

@@ -19,6 +19,7 @@ the key columns.
 from __future__ import annotations
 
 import json
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -70,6 +71,8 @@ class _Present:
 class ContentStore:
     """Rows of one stage under one fingerprint, addressed by content key.
 
+    One thread may look up and read while another one commits; maintenance wants to be alone.
+
     Args:
         objects: the store.
         stage: name of the stage.
@@ -85,6 +88,7 @@ class ContentStore:
         self._root = f"content/{stage}/{fingerprint}"
         self.schema = schema
         self._about = about
+        self._lock = threading.RLock()  # of what is known: one thread may commit while another one looks up
         self._loaded: _Present | None = None
         self._shard_cache: OrderedDict[tuple[str, tuple[str, ...]], pl.DataFrame] = OrderedDict()
 
@@ -95,15 +99,18 @@ class ContentStore:
 
     def commit(self, rows: pl.DataFrame) -> int:
         """Write rows as one shard. The same rows written twice are one shard. Returns its bytes."""
-        present = self._load()
+        with self._lock:
+            present = self._load()
         if not present.keys and not present.indexed:
             self._objects.put(f"{self._root}/about.json", json.dumps(self._about, indent=2).encode())
         rows = rows.select(self.schema.names()).cast(self.schema)
         data = parquet_bytes(rows)
         shard = _shard_of(rows)
         self._objects.put(self._shard_path(shard), data)
-        present.keys[shard] = rows[KEY]
-        present.entries = None
+        with self._lock:
+            present = self._load()  # perhaps another one by now
+            present.keys[shard] = rows[KEY]
+            present.entries = None
         return len(data)
 
     def get(self, keys: pl.Series, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
@@ -249,16 +256,17 @@ class ContentStore:
 
     def _locate(self, wanted: pl.DataFrame) -> pl.DataFrame:
         """(key, shard) of the wanted keys that are present; a key that was written twice has two rows."""
-        try:
-            return self._look_up(wanted)
-        except (ObjectNotFound, ObjectDamaged):
-            self._forget()  # another process renewed the index or merged shards
-        try:
-            return self._look_up(wanted)
-        except (ObjectNotFound, ObjectDamaged):
-            self._forget()  # the index is damaged: the shards themselves are the truth
-            self._load(with_index=False)
-            return self._look_up(wanted)
+        with self._lock:
+            try:
+                return self._look_up(wanted)
+            except (ObjectNotFound, ObjectDamaged):
+                self._forget()  # another process renewed the index or merged shards
+            try:
+                return self._look_up(wanted)
+            except (ObjectNotFound, ObjectDamaged):
+                self._forget()  # the index is damaged: the shards themselves are the truth
+                self._load(with_index=False)
+                return self._look_up(wanted)
 
     def _look_up(self, wanted: pl.DataFrame) -> pl.DataFrame:
         present = self._load()

@@ -90,7 +90,7 @@ def test_every_group_can_be_set(tmp_path: Path) -> None:
         ("sources:\n  - type: git\n", ":2: sources.0.type: found 'git'; allowed: folder, s3, push"),
         (
             f"{ANSWERS}    judge: {{type: gpt}}\n",
-            ":7: evaluation.answers.judge.type: found 'gpt'; allowed: local, openai",
+            ":7: evaluation.answers.judge.type: found 'gpt'; allowed: local, openai, vllm",
         ),
         (
             f"{ANSWERS}    generator: {{type: openai, url: 'http://h', model: m, urls: x}}\n",
@@ -111,7 +111,7 @@ def test_every_group_can_be_set(tmp_path: Path) -> None:
         (
             f"{ANSWERS}    judge: locale\n",
             ":7: evaluation.answers.judge: found 'locale'; did you mean {type: local}? "
-            "allowed: {type: local, …} or {type: openai, …}",
+            "allowed: {type: local, …} or {type: openai, …} or {type: vllm, …}",
         ),
         (
             MINIMAL + "quality:\n",
@@ -120,6 +120,15 @@ def test_every_group_can_be_set(tmp_path: Path) -> None:
         (
             MINIMAL + "evaluation:\n  gold: g.jsonl\n  answers:\n",
             ":6: evaluation.answers: found nothing; write answers: {} to turn it on, or leave the line out",
+        ),
+        (
+            MINIMAL + "embedder:\n  type: openai\n",
+            ":4: embedder: type openai needs endpoint (whom to ask) and model (hub name or folder of the same model, for "
+            "its tokenizer)",
+        ),
+        (
+            MINIMAL + "embedder:\n  vllm: {}\n",
+            ":4: embedder: vllm belongs to type vllm; the type is sentence-transformers",
         ),
         (
             MINIMAL + "events:\n  watch:\n",

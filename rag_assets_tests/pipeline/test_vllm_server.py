@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rag_assets import corpus
-from rag_assets.answers.endpoint import EndpointGenerator
+from rag_assets.answers.chat_generator import ChatGenerator
 from rag_assets.answers.generator import Answer, Context, Task
 from rag_assets.errors import GateRefused
 from rag_assets_tests.pipeline.test_answers import build, workspace
@@ -52,7 +52,7 @@ def test_vllm_answers_in_the_form_that_is_asked_for_and_only_once(
 
 def test_questions_over_the_same_contexts_share_the_prompts_prefix(chat_server: ChatServer) -> None:
     contexts = tuple(Context(f"c{n}", "house.md", "House", f"Rule {n}: quiet hours. " * 30) for n in range(3))
-    generator = EndpointGenerator(
+    generator = ChatGenerator(
         corpus.Endpoint.model_validate(endpoint(chat_server, max_tokens=300, concurrency=1))
     )
     (first,) = generator.answer([Task("When are the quiet hours?", contexts)])

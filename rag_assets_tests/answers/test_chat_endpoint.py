@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rag_assets import corpus
-from rag_assets.answers.endpoint import EndpointGenerator
+from rag_assets.answers.chat_generator import ChatGenerator
 from rag_assets.answers.generator import Answer, Context, Failure, Task
 from rag_assets.errors import ConfigurationError
 from rag_assets_tests.answers.faulty import FaultyServer, completion
@@ -25,12 +25,12 @@ def server() -> Iterator[FaultyServer]:
         yield running
 
 
-def generator(server: FaultyServer, **settings: Any) -> EndpointGenerator:
+def generator(server: FaultyServer, **settings: Any) -> ChatGenerator:
     config = {"type": "openai", "url": server.url, "model": "m", "timeout_seconds": 5, **settings}
-    return EndpointGenerator(corpus.Endpoint.model_validate(config))
+    return ChatGenerator(corpus.Endpoint.model_validate(config))
 
 
-def failure(generator: EndpointGenerator) -> str:
+def failure(generator: ChatGenerator) -> str:
     (result,) = generator.answer([TASK])
     assert isinstance(result, Failure)
     return result.reason
@@ -94,7 +94,7 @@ def test_a_silent_server_costs_the_time_budget_and_no_more(server: FaultyServer)
 
 
 def test_a_dead_server_is_a_failure_of_each_question(server: FaultyServer) -> None:
-    dead = EndpointGenerator(
+    dead = ChatGenerator(
         corpus.Endpoint.model_validate(
             {"type": "openai", "url": "http://127.0.0.1:9/v1", "model": "m", "retries": 0}
         )
