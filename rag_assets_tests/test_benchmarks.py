@@ -23,6 +23,7 @@ def benchmark(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_a_tiny_benchmark_writes_results_and_page_and_keeps_the_results_of_others(
     shared_data: Path, tmp_path: Path
 ) -> None:

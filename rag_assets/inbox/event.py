@@ -54,10 +54,12 @@ class Brought:
     Attributes:
         created: its newest creation that was not set aside.
         applied: its newest creation or update that is in a snapshot.
+        snapshot: the one that has its newest creation that is in any.
     """
 
     created: datetime | None
     applied: datetime | None
+    snapshot: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,10 +91,10 @@ class Inbox:
     ) -> Sequence[Received]:
         """Some pending changes for a run; the next call gives others, and nothing when all are taken.
 
-        Erasures and deletions come first, then what came first. Apart from erasures, each is the
-        newest of its document: of two, the one that occurred later counts, and at the same moment
-        the one with the greater number. The attempt is on record before this returns, so a run that
-        dies is counted. To be called under ``exclusive``.
+        Erasures come first and by themselves: they change what else counts. Then deletions, then what
+        came first. Apart from erasures, each is the newest of its document: of two, the one that
+        occurred later counts, and at the same moment the one with the greater number. The attempt is
+        on record before this returns, so a run that dies is counted. To be called under ``exclusive``.
 
         Args:
             corpus: whose documents they are.
@@ -117,6 +117,25 @@ class Inbox:
         """
         with self._database.transaction("read") as connection:
             return taking.brought(connection, corpus, documents)
+
+    def undo(self, corpus: str, erased: Mapping[str, datetime], reason: str) -> int:
+        """Set aside updates that are in a snapshot but occurred after an erasure that is only known now.
+
+        Args:
+            corpus: whose documents they are.
+            erased: document → when it was erased.
+            reason: why they have no effect any more.
+
+        Returns:
+            How many changes.
+        """
+        with self._database.transaction("write to") as connection:
+            return settling.undo(connection, corpus, erased, reason)
+
+    def revive(self, corpus: str, documents: Sequence[str], reason: str) -> int:
+        """Make changes of some documents pending again that were set aside for one reason. Returns how many."""
+        with self._database.transaction("write to") as connection:
+            return settling.revive(connection, corpus, documents, reason)
 
     def applied(self, numbers: Iterable[int], snapshot: int, notes: Mapping[int, str] | None = None) -> None:
         """Pending changes are in a snapshot now. Their content goes; with an erasure, that of all older ones too.

@@ -6,7 +6,7 @@ as doing it once and nothing comes back from a final state.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -47,6 +47,38 @@ def applied(connection: Connection, numbers: Iterable[int], snapshot: int, notes
             .where(changes.c.number == number, changes.c.state == "applied")
             .values(reason=note)
         )
+
+
+def undo(connection: Connection, corpus: str, erased: Mapping[str, datetime], reason: str) -> int:
+    """See ``Inbox.undo``."""
+    undone = 0
+    for document, occurred in erased.items():
+        undone += connection.execute(
+            update(changes)
+            .where(
+                changes.c.corpus == corpus,
+                changes.c.document == document,
+                changes.c.kind == "updated",
+                changes.c.state.in_(("applied", "done")),
+                changes.c.occurred > occurred,
+            )
+            .values(state="dead", reason=reason, changed=datetime.now(UTC))
+        ).rowcount
+    return undone
+
+
+def revive(connection: Connection, corpus: str, documents: Sequence[str], reason: str) -> int:
+    """See ``Inbox.revive``."""
+    return connection.execute(
+        update(changes)
+        .where(
+            changes.c.corpus == corpus,
+            changes.c.document.in_(documents),
+            changes.c.state == "dead",
+            changes.c.reason == reason,
+        )
+        .values(state="pending", run_id=None, changed=datetime.now(UTC))
+    ).rowcount
 
 
 def dead(connection: Connection, reasons: Mapping[int, str]) -> None:

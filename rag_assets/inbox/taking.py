@@ -46,19 +46,23 @@ def supersede(connection: Connection, corpus: str) -> int:
 
 def take(connection: Connection, corpus: str, run_id: str, limit: int, max_bytes: int) -> list[Received]:
     """See ``Inbox.take``."""
-    supersede(connection, corpus)
-    candidates = connection.execute(
-        select(changes.c.number, func.coalesce(func.length(changes.c.content), 0))
-        .where(
-            changes.c.corpus == corpus,
-            changes.c.state == "pending",
-            or_(changes.c.run_id.is_(None), changes.c.run_id != run_id),
-            ~_OVERTAKEN,  # once more: a newer one may have come since the statement above
-        )
-        .order_by(case((changes.c.kind.in_(URGENT), 0), else_=1), changes.c.number)
-        .limit(limit)
+    waiting = and_(
+        changes.c.corpus == corpus,
+        changes.c.state == "pending",
+        or_(changes.c.run_id.is_(None), changes.c.run_id != run_id),
     )
-    numbers = _within(candidates.tuples().all(), max_bytes)
+    erasures = select(changes.c.number).where(waiting, changes.c.kind == "erase").order_by(changes.c.number)
+    numbers = [*connection.execute(erasures.limit(limit)).scalars()]
+    if not numbers:
+        supersede(connection, corpus)
+        candidates = connection.execute(
+            select(changes.c.number, func.coalesce(func.length(changes.c.content), 0))
+            # Once more not overtaken: a newer one may have come since the statement above.
+            .where(waiting, ~_OVERTAKEN)
+            .order_by(case((changes.c.kind.in_(URGENT), 0), else_=1), changes.c.number)
+            .limit(limit)
+        )
+        numbers = _within(candidates.tuples().all(), max_bytes)
     rows = connection.execute(
         update(changes)
         .where(changes.c.number.in_(numbers), changes.c.state == "pending")
@@ -82,8 +86,9 @@ def brought(connection: Connection, corpus: str, documents: Sequence[str]) -> di
     """See ``Inbox.brought``."""
     created = case((changes.c.kind == "created", changes.c.occurred))
     applied = case((changes.c.state.in_(("applied", "done")), changes.c.occurred))
+    snapshot = case((changes.c.kind == "created", changes.c.snapshot))
     found = connection.execute(
-        select(changes.c.document, func.max(created), func.max(applied))
+        select(changes.c.document, func.max(created), func.max(applied), func.max(snapshot))
         .where(
             changes.c.corpus == corpus,
             changes.c.document.in_(documents),
@@ -92,7 +97,7 @@ def brought(connection: Connection, corpus: str, documents: Sequence[str]) -> di
         )
         .group_by(changes.c.document)
     )
-    return {document: Brought(*moments) for document, *moments in found.tuples()}
+    return {document: Brought(*rest) for document, *rest in found.tuples()}
 
 
 def _within(candidates: Sequence[tuple[int, int]], max_bytes: int) -> list[int]:

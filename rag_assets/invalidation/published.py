@@ -24,6 +24,7 @@ from rag_assets.publication.log import PublicationLog
 from rag_assets.store.erasures import ErasureLog
 from rag_assets.store.files import ObjectDamaged
 from rag_assets.store.objects import ObjectNotFound, ObjectStore
+from rag_assets.store.snapshots import OK, SnapshotStore
 
 
 class Published:
@@ -44,6 +45,8 @@ class Published:
         self.publication = head.number
         self.erasure = self._erasures.number()
         self._kind: Kind = head.kind
+        self._head = head
+        self._snapshots = SnapshotStore(objects, corpus)
 
     def changes(self, after: int) -> pl.DataFrame | None:
         """Net changes since a publication; None when a publication in between is no longer on record."""
@@ -58,12 +61,31 @@ class Published:
         except (ObjectNotFound, ObjectDamaged):
             return None
 
+    def _recreated(self, span: Span, changes: pl.DataFrame) -> pl.DataFrame:
+        """Documents that were erased and created again, and read as before: no change record names them.
+
+        Only where nothing waits for publication: else readers may still see the old document.
+        """
+        latest = self._snapshots.latest()
+        if latest.digest != self._head.spec.snapshot:
+            return changes.clear()
+        before = next((one.snapshot for one in self._log.retained() if one.number == span.after), 0)
+        again = [
+            name for name, mark in self._erasures.marks().items() if mark.lifted and mark.snapshot >= before
+        ]
+        rows = self._snapshots.rows_of(latest, again, ("document_id", "status")).filter(
+            pl.col("status") == OK
+        )
+        named = rows.select("document_id", change=pl.lit("changed"))
+        return named.join(changes, on="document_id", how="anti").select(changes.columns)
+
     def notices(self, span: Span, changes: pl.DataFrame, epoch: str) -> Iterator[Notice]:
         """The pages of a span up to what readers see now."""
         forbidden = self._erasures.erased()
         marked = self._erasures.since(span.erased_after)
         if span.everything:  # of what is forgotten anyway, only what must not come back is named
             marked = [name for name in marked if name in forbidden]
+        changes = pl.concat([changes, self._recreated(span, changes)])
         erased = named_as_erased(changes, marked, forbidden)
         new = span.publication > span.after
         return paged(

@@ -54,6 +54,7 @@ class Look:
     """A source holds the document; look at it again."""
 
     document: str
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ class Refuse:
     reason: str
 
 
+NOT_CREATED = "the document is erased; document.created puts a new one in its place"
+"""Why an update has no effect. When the creation comes, the update is tried again."""
 Action = Put | Delete | Erase | Lift | Look | Refuse
 
 
@@ -72,6 +75,7 @@ def decide(
     marks: Mapping[str, Mark],
     brought: Mapping[str, Brought],
     sources: Sequence[models.Source],
+    snapshot: int,
 ) -> Iterator[Action]:
     """What a batch of events asks for.
 
@@ -81,13 +85,12 @@ def decide(
     Args:
         batch: events, each newer than every other event of its document but erasures.
         marks: documents that were erased before.
-        brought: when documents were created and applied last, this batch included.
+        brought: when documents were created last, this batch included, and applied last.
         sources: of the corpus file.
+        snapshot: number of the latest one.
     """
     last = _last_erasures(batch, marks)
-    gone = {
-        document for document, occurred in last.items() if marks.get(document) != Mark(occurred, lifted=True)
-    }
+    gone = {document for document, occurred in last.items() if not _recreated(marks.get(document), occurred)}
     prefixes = [source.prefix for source in sources if isinstance(source, models.PushSource)]
     for received in batch:
         change = received.change
@@ -99,10 +102,12 @@ def decide(
         match change.kind:
             case "erase":
                 assert erased is not None, "by this event, at least"
-                if change.occurred < erased or marks.get(document) == Mark(change.occurred, lifted=True):
+                if change.occurred < erased or _recreated(marks.get(document), change.occurred):
                     continue  # a later one counts, or a new document took the place after this one
                 stands = created and known.applied is not None and known.applied > erased
-                yield Erase(document, Demand(change.event, change.occurred), lifted=stands)
+                # A new document that is in a snapshot already was in none before that.
+                old = snapshot if not stands or known.snapshot is None else known.snapshot - 1
+                yield Erase(document, Demand(change.event, change.occurred, old), lifted=stands)
                 if not stands:
                     yield from (Delete(prefix, document) for prefix in push)
             case "deleted" if erased is not None and change.occurred <= erased:
@@ -112,13 +117,16 @@ def decide(
             case _ if erased is not None and change.occurred <= erased:
                 yield Refuse(received.number, "the document was erased after this event")
             case _ if document in gone and not created:
-                yield Refuse(
-                    received.number, "the document is erased; document.created puts a new one in its place"
-                )
+                yield Refuse(received.number, NOT_CREATED)
             case _:
                 yield _bring(received, push, prefixes)
                 if document in gone:
                     yield Lift(document, received.number)
+
+
+def _recreated(mark: Mark | None, erased: datetime) -> bool:
+    """Whether a new document took the place after an erasure of that time."""
+    return mark is not None and mark.lifted and mark.occurred >= erased
 
 
 def _last_erasures(batch: Iterable[Received], marks: Mapping[str, Mark]) -> dict[str, datetime]:
@@ -134,7 +142,7 @@ def _bring(received: Received, push: Sequence[str], prefixes: Sequence[str]) -> 
     """What a created or updated document asks for. ``push``: those of all push sources' prefixes that take it."""
     change = received.change
     if change.content is None:
-        return Look(change.document)
+        return Look(change.document, received.number)
     if not push:
         taken = " or ".join(map(repr, prefixes)) or "nothing, for the corpus has none"
         return Refuse(

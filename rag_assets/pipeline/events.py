@@ -9,16 +9,17 @@ and the next run ends in the same state.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from rag_assets.errors import ConfigurationError, WorldError
-from rag_assets.inbox.event import Received
+from rag_assets.inbox.event import Brought, Received
 from rag_assets.invalidation.deliver import deliver
 from rag_assets.parsing.batch import parse_ahead
-from rag_assets.pipeline.event_actions import Delete, Erase, Lift, Look, Put, Refuse, decide
+from rag_assets.pipeline.event_actions import NOT_CREATED, Delete, Erase, Lift, Look, Put, Refuse, decide
 from rag_assets.publication.log import PublicationLog
 from rag_assets.sources.open import open_sources
 from rag_assets.sources.push import PushSource
@@ -50,6 +51,7 @@ class _Run:
 
     documents: dict[str, list[int]] = field(default_factory=dict)  # id → rows of the events that name it
     brought: dict[str, int] = field(default_factory=dict)  # id → row of the event that created or updated it
+    carried: dict[str, datetime] = field(default_factory=dict)  # id → when that event occurred
     referred: set[str] = field(default_factory=set)  # created or updated, and a source should hold it
     dead: dict[int, str] = field(default_factory=dict)
     erased: int = 0
@@ -97,6 +99,7 @@ def _apply(
     before = pipeline.snapshots.latest()
     snapshot, counts = pipeline.update_snapshot(None if everything else list(found.documents))
     found.dead.update(_without_effect(pipeline, before, snapshot, found))
+    _renew_marks(inbox, erasures, name, found)
     applied = [row for rows in found.documents.values() for row in rows if row not in found.dead]
     absent = _already_absent(pipeline, before, found)
     inbox.applied(applied, snapshot.number, absent)
@@ -122,14 +125,18 @@ def _carry_out(
     pipeline: Pipeline, inbox: Inbox, erasures: ErasureLog, batch: Sequence[Received], found: _Run
 ) -> None:
     named = [received.change.document for received in batch]
-    brought = inbox.brought(pipeline.corpus.name, named)
-    actions = [*decide(batch, erasures.marks(), brought, pipeline.corpus.sources)]
+    corpus, snapshot = pipeline.corpus.name, pipeline.snapshots.latest().number
+    brought = _with_carried(inbox.brought(corpus, named), found)
+    actions = [*decide(batch, erasures.marks(), brought, pipeline.corpus.sources, snapshot)]
     erase = {action.document: action for action in actions if isinstance(action, Erase)}
+    lift = {action.number: action.document for action in actions if isinstance(action, Lift)}
     # Marked before anything else: whatever happens next, no run reads the document again.
     erasures.commit(
         {document: action.demand for document, action in erase.items()},
         [document for document, action in erase.items() if action.lifted],
     )
+    gone = {document: action.demand.occurred for document, action in erase.items() if not action.lifted}
+    inbox.undo(corpus, gone, NOT_CREATED)
     found.erased += len(erase)
     if any(received.change.kind == "erase" for received in batch):
         # Caches forget at once: the next publication may be long in coming, or be refused.
@@ -158,23 +165,25 @@ def _carry_out(
                 assert isinstance(place, PushSource), "decided so"
                 place.delete(action.document)
             case Look():
+                if action.number in lift and all(
+                    source.find(action.document) is None for source in sources.values()
+                ):
+                    found.dead[action.number] = _nowhere(pipeline)
                 found.referred.add(action.document)
             case Refuse():
                 found.dead[action.number] = action.reason
-    erasures.commit(
-        {},
-        [
-            action.document
-            for action in actions
-            if isinstance(action, Lift) and action.number not in found.dead
-        ],
-    )
+    recreated = [document for number, document in lift.items() if number not in found.dead]
+    erasures.commit({}, recreated)
+    # Before the next batch is chosen: what is dead makes nothing void that comes later.
+    inbox.dead(found.dead)
+    inbox.revive(corpus, recreated, NOT_CREATED)
     for received in batch:
         change = received.change
         if received.number not in found.dead:
             found.documents.setdefault(change.document, []).append(received.number)
             if change.kind in ("created", "updated"):
                 found.brought[change.document] = received.number
+                found.carried[change.document] = change.occurred
 
 
 def _put(sources: Mapping[str, Source], action: Put) -> str | None:
@@ -204,11 +213,38 @@ def _without_effect(pipeline: Pipeline, before: Snapshot, after: Snapshot, found
             dead[found.brought[document]] = f"{reason}: {detail}"
     for document in found.referred - known - set(rows["document_id"]):
         if document in found.brought:
-            prefixes = " or ".join(repr(source.prefix) for source in pipeline.corpus.sources)
-            dead[found.brought[document]] = (
-                f"no source of the corpus holds this document; ids begin with {prefixes}"
-            )
+            dead[found.brought[document]] = _nowhere(pipeline)
     return dead
+
+
+def _nowhere(pipeline: Pipeline) -> str:
+    prefixes = " or ".join(repr(source.prefix) for source in pipeline.corpus.sources)
+    return f"no source of the corpus holds this document; ids begin with {prefixes}"
+
+
+def _with_carried(brought: Mapping[str, Brought], found: _Run) -> dict[str, Brought]:
+    """What this run has carried out counts as applied: an erasure may come while the run is at work."""
+    known = dict(brought)
+    for document in known.keys() & found.carried.keys():
+        one, carried = known[document], found.carried[document]
+        known[document] = replace(one, applied=max(one.applied or carried, carried))
+    return known
+
+
+def _renew_marks(inbox: Inbox, erasures: ErasureLog, corpus: str, found: _Run) -> None:
+    """Where the new document of an erased one turns out to be unreadable, the erasure stands again."""
+    failed = [document for document, row in found.brought.items() if row in found.dead]
+    marks, brought = erasures.marks(), inbox.brought(corpus, failed)
+    nothing = Brought(None, None)
+    erasures.renew(
+        [
+            document
+            for document in failed
+            if document in marks
+            and (brought.get(document, nothing).applied or marks[document].occurred)
+            <= marks[document].occurred
+        ]
+    )
 
 
 def _already_absent(pipeline: Pipeline, before: Snapshot, found: _Run) -> Mapping[int, str]:

@@ -45,7 +45,7 @@ from rag_assets.pipeline.quality import check_quality, require_quality
 from rag_assets.pipeline.runs import RunRecords
 from rag_assets.pipeline.work import chunk_frames, documents_to_process, texts_of
 from rag_assets.publication.log import Publication, PublicationLog
-from rag_assets.publication.publish import publish
+from rag_assets.publication.publish import publish, require_nothing_erased
 from rag_assets.publication.retention import retain
 from rag_assets.quality import Stage, StageReport
 from rag_assets.quality.files import QualityFiles
@@ -335,6 +335,9 @@ class Pipeline:
         head = self.log.head()
         if head is not None and head.version == candidate.version:
             publication, new = head, False
+            if candidate.spec != self.spec(self.snapshots.latest()):
+                # Held back by a rollback; what it went back to may hold what was erased since.
+                require_nothing_erased(self.objects, self.corpus.name, head)
         else:
             if self.corpus.quality is not None:  # also where Dagster and its checks are bypassed
                 require_quality(self, self.corpus.suites_path)

@@ -100,7 +100,7 @@ def rollback(objects: ObjectStore, corpus: str, to: int | None, *, reason: str, 
         raise NotPublished(
             f"{corpus}: publication {target.number} is what readers see already; name another with --to"
         )
-    _require_nothing_erased(objects, corpus, target)
+    require_nothing_erased(objects, corpus, target)
     held = {*head.held, head.spec.digest} - {target.spec.digest}
     publication = Publication(
         **{
@@ -124,15 +124,22 @@ def rollback(objects: ObjectStore, corpus: str, to: int | None, *, reason: str, 
     )
 
 
-def _require_nothing_erased(objects: ObjectStore, corpus: str, target: Publication) -> None:
+def require_nothing_erased(objects: ObjectStore, corpus: str, target: Publication) -> None:
+    """Raise NotPublished if a publication holds documents that have been erased since it was built."""
     snapshots = SnapshotStore(objects, corpus)
-    erased = ErasureLog(objects, corpus).erased()
+    erased = [
+        name
+        for name, mark in ErasureLog(objects, corpus).marks().items()
+        # Where a new document took the place, older publications hold the old one.
+        if not mark.lifted or target.snapshot <= mark.snapshot
+    ]
     rows = snapshots.rows_of(snapshots.read(target.snapshot), erased, ("document_id", "status"))
     found = rows.filter(pl.col("status") == "ok")["document_id"]
     if found.len():
         raise NotPublished(
             f"{corpus}: publication {target.number} holds {found.len()} documents that have been erased since, "
-            f"{found[0]!r} among them; go to a publication without them, or mend the sources and run"
+            f"{found[0]!r} among them; go to a publication without them (rag-assets rollback --to), or mend the "
+            "sources and run"
         )
 
 

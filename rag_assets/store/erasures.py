@@ -7,7 +7,7 @@ so a reader opens one object, and a number is claimed by whoever creates it firs
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,10 +20,11 @@ from rag_assets.store.objects import ObjectStore
 SCHEMA = pl.Schema(
     {
         "document_id": pl.String(),
-        "number": pl.Int64(),  # of the table that marked it last
+        "number": pl.Int64(),  # of the table that marked it or lifted the mark
         "event": pl.String(),  # who demanded it
         "occurred": pl.Datetime("us", "UTC"),  # when it was demanded: what is older does not lift it
         "lifted": pl.Boolean(),  # a new document took the place
+        "snapshot": pl.Int64(),  # the last one that may hold the old document
     }
 )
 KEPT_TABLES = 2
@@ -31,18 +32,32 @@ KEPT_TABLES = 2
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Who demanded an erasure, and when, with time zone."""
+    """An erasure.
+
+    Attributes:
+        event: who demanded it.
+        occurred: when, with time zone.
+        snapshot: the last one that may hold the old document.
+    """
 
     event: str
     occurred: datetime
+    snapshot: int
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """When a document was last demanded to be erased, and whether a new one took its place since."""
+    """The last erasure of a document.
+
+    Attributes:
+        occurred: when it was demanded.
+        lifted: whether a new document took the place since.
+        snapshot: the last one that may hold the old document.
+    """
 
     occurred: datetime
     lifted: bool
+    snapshot: int
 
 
 class ErasureLog:
@@ -58,15 +73,15 @@ class ErasureLog:
 
     def marks(self) -> dict[str, Mark]:
         """All marks by document id, lifted ones included."""
-        rows = self._newest().select("document_id", "occurred", "lifted")
-        return {name: Mark(occurred, lifted) for name, occurred, lifted in rows.iter_rows()}
+        rows = self._newest().select("document_id", "occurred", "lifted", "snapshot")
+        return {name: Mark(*found) for name, *found in rows.iter_rows()}
 
     def erased(self) -> set[str]:
         """Document ids that must not be read."""
         return set(self._newest().filter(~pl.col("lifted"))["document_id"])
 
     def since(self, number: int) -> list[str]:
-        """Document ids that were marked after a number, lifted since or not, in the order of their marks."""
+        """Document ids that were marked, or whose mark was lifted, after a number, in that order."""
         return self._newest().filter(pl.col("number") > number).sort("number")["document_id"].to_list()
 
     def commit(self, erased: Mapping[str, Demand], lifted: Sequence[str] = ()) -> int:
@@ -92,18 +107,42 @@ class ErasureLog:
         if not fresh and not lift:
             return number
         added = pl.DataFrame(
-            [(name, number + 1, demand.event, demand.occurred, False) for name, demand in fresh.items()],
+            [
+                (name, number + 1, demand.event, demand.occurred, False, demand.snapshot)
+                for name, demand in fresh.items()
+            ],
             schema=SCHEMA,
             orient="row",
         )
         kept = marks.filter(~pl.col("document_id").is_in(list(fresh)))
+        lifting = pl.col("document_id").is_in(lift)
         table = pl.concat([kept, added]).with_columns(
-            lifted=pl.col("lifted") | pl.col("document_id").is_in(lift)
+            # Another number: who was told of the mark is told of its end, too.
+            number=pl.when(lifting).then(number + 1).otherwise("number"),
+            lifted=pl.col("lifted") | lifting,
         )
-        if not self._objects.create(self._path(number + 1), parquet_bytes(table)):
-            raise SnapshotConflict(f"erasure table {number + 1} was written by another run; run again")
-        self._objects.delete(self._path(old) for old in self._numbers() if old <= number + 1 - KEPT_TABLES)
+        self._write(number + 1, table)
         return number + 1
+
+    def renew(self, documents: Collection[str]) -> None:
+        """Mark documents as erased again whose mark was lifted for a new one that is not there after all.
+
+        Raises:
+            SnapshotConflict: another run wrote the next table first.
+        """
+        number = self.number()
+        again = pl.col("document_id").is_in(list(documents)) & pl.col("lifted")
+        marks = self._read(number)
+        if not marks.filter(again).is_empty():
+            renewed = marks.with_columns(
+                number=pl.when(again).then(number + 1).otherwise("number"), lifted=pl.col("lifted") & ~again
+            )
+            self._write(number + 1, renewed)
+
+    def _write(self, number: int, table: pl.DataFrame) -> None:
+        if not self._objects.create(self._path(number), parquet_bytes(table)):
+            raise SnapshotConflict(f"erasure table {number} was written by another run; run again")
+        self._objects.delete(self._path(old) for old in self._numbers() if old <= number - KEPT_TABLES)
 
     def _newest(self) -> pl.DataFrame:
         return self._read(self.number())

@@ -87,11 +87,13 @@ def test_pending_says_what_waits(inbox: Inbox) -> None:
     assert found.oldest is not None and found.newest is not None and found.oldest < found.newest
     assert found.last == max(entry.number for entry in inbox.list(CORPUS))
     inbox.take(CORPUS, "run")
+    assert inbox.pending(CORPUS).attempts == 1
+    inbox.take(CORPUS, "run")
     assert inbox.pending(CORPUS).attempts == 3
     assert inbox.pending("other") == Pending(0, 0, None, None, 0, 0)
 
 
-def test_erasures_and_deletions_come_first_then_what_came_first(inbox: Inbox) -> None:
+def test_erasures_come_first_and_alone_then_deletions_then_what_came_first(inbox: Inbox) -> None:
     accept(
         inbox,
         change("a", event="1"),
@@ -99,7 +101,7 @@ def test_erasures_and_deletions_come_first_then_what_came_first(inbox: Inbox) ->
         change("c", "created", event="3"),
         change("d", "erase", event="4"),
     )
-    assert taken(inbox, "run") == ["2", "4", "1", "3"]
+    assert [taken(inbox, "run") for _ in range(3)] == [["4"], ["2", "1", "3"], []]
 
 
 def test_a_run_takes_everything_batch_by_batch_and_nothing_twice(inbox: Inbox) -> None:
@@ -154,13 +156,14 @@ def test_when_a_document_was_created_and_applied_last(inbox: Inbox) -> None:
         change("dead", "created", minute=3, event="dead"),
     )
     inbox.drop(CORPUS, "dropped", "")
-    number = {row.change.event: row.number for row in inbox.take(CORPUS, "run")}
+    rows = [*inbox.take(CORPUS, "run"), *inbox.take(CORPUS, "run")]
+    number = {row.change.event: row.number for row in rows}
     inbox.dead({number["dead"]: "no parser"})
     inbox.applied([number["applied"]], 7)
     names = ["twice", "changed", "updated", "gone", "dropped", "dead", "unknown"]
     expected = {
         "twice": Brought(at(3), None),
-        "changed": Brought(at(1), at(2)),
+        "changed": Brought(at(1), at(2), None),
         "updated": Brought(None, None),
     }
     assert inbox.brought(CORPUS, names) == expected
@@ -220,7 +223,7 @@ def test_an_erasure_is_never_superseded_and_comes_before_what_is_newer(inbox: In
         change("a", minute=9, event="after", content=b"new"),
         change("a", "erase", minute=5, event="erase"),
     )
-    assert taken(inbox, "run") == ["erase", "after"]
+    assert [taken(inbox, "run") for _ in range(2)] == [["erase"], ["after"]]
     assert states(inbox)["before"] == "superseded"
 
 
@@ -318,7 +321,7 @@ def test_an_erasure_takes_the_content_of_older_dead_events_along(inbox: Inbox) -
     inbox.dead({received.number: "poison" for received in inbox.take(CORPUS, "run")})
     accept(inbox, change("a", "erase", minute=2, event="erase"))
     accept(inbox, change("a", "created", minute=3, event="again", content=b"y"))
-    (erasure, _) = inbox.take(CORPUS, "next run")
+    (erasure,) = inbox.take(CORPUS, "next run")
     inbox.applied([erasure.number], 1)
     sizes = {entry.event: entry.size for entry in inbox.list(CORPUS)}
     assert sizes == {"dead": None, "other": 1, "erase": None, "again": 1}

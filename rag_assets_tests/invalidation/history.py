@@ -97,7 +97,7 @@ class History:
 
     def erase(self, *documents: str, lifted: Sequence[str] = ()) -> None:
         """Marks of erasures."""
-        demand = Demand("event", datetime(2026, 5, 4, tzinfo=UTC))
+        demand = Demand("event", datetime(2026, 5, 4, tzinfo=UTC), 0)
         ErasureLog(self.objects, NAME).commit(dict.fromkeys(documents, demand), lifted)
 
     def forget_records(self, numbers: Iterable[int]) -> None:

@@ -22,6 +22,7 @@ from rag_assets.orchestration.inbox import Wait, due
 from rag_assets.orchestration.run import run_corpus
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.pipeline.progress import silent
+from rag_assets.publication.publish import rollback
 from rag_assets.sources import PushSource
 from rag_assets_tests.orchestration.daemon import RUN_KEY, Daemon
 from rag_assets_tests.workspace import Workspace, document
@@ -262,6 +263,37 @@ def test_events_of_a_run_that_died_after_its_first_stage_are_published_by_the_ne
     assert place.start(one(place.tick())).success
     assert place.states() == {"e1": "done"}
     assert set(place.workspace.rows()["document_id"]) == {"a.md"}
+
+
+def test_events_that_never_get_published_start_no_runs_without_end(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.accept("e1", "b.md", "erase")
+
+    def down(*_: object, **__: object) -> None:
+        raise StoreUnavailable("the store is down")
+
+    monkeypatch.setattr(sensors, "BACKOFF_SECONDS", 0)
+    monkeypatch.setattr("rag_assets.orchestration.declare.RETRY", None)
+    monkeypatch.setattr(Pipeline, "embeddings", down)
+    place.daemon.load(place.workspace.corpus)
+    for _ in range(QUIET["max_attempts"]):
+        assert not place.start(one(place.tick())).success
+    assert "3 runs in a row have failed" in str(place.tick())
+
+
+def test_what_a_rollback_holds_back_starts_no_runs_without_end(place: Place) -> None:
+    place.accept("e1", "cms/x.md", "created", "x")
+    assert place.start(one(place.tick())).success
+    rollback(place.workspace.objects, "handbook", None, reason="test", by="test")
+    place.accept("e2", "a.md")
+    assert place.start(one(place.tick())).success
+    assert place.states() == {"e1": "done", "e2": "applied"}
+    assert "rollback holds" in str(place.tick())
+    (place.workspace.documents / "c.md").write_text(document(3))
+    place.accept("e3", "c.md", "created")
+    assert place.start(one(place.tick())).success, "what is new is not held"
+    assert set(place.states().values()) == {"done"}
 
 
 def test_a_dead_event_that_is_retried_starts_a_run(place: Place) -> None:

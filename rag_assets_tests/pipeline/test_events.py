@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import permutations
+from itertools import count, permutations
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis import Redis
 
 from rag_assets.errors import NotPublished, StoreUnavailable
 from rag_assets.inbox import Change, Inbox
 from rag_assets.inbox.event import Kind
+from rag_assets.invalidation.cache import AnswerCache
+from rag_assets.invalidation.deliver import deliver
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.publication.publish import rollback
 from rag_assets.store.erasures import ErasureLog
 from rag_assets.store.snapshots import SnapshotStore
+from rag_assets_tests.servers import ValkeyServer
 from rag_assets_tests.workspace import Workspace, document, run_stages
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -39,10 +43,10 @@ def change(event: str, document: str, kind: Kind, at: int, text: str | None = No
 class Place:
     """A corpus with a folder and pushed documents, and its inbox."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, **fields: Any) -> None:
         folder = {"type": "folder", "path": str(root / "handbook-documents"), "prefix": "folder/"}
         sources = [folder, {"type": "push", "prefix": "cms/"}]
-        self.workspace = Workspace(root, str(root / "store"), sources=sources, **SETTINGS)
+        self.workspace = Workspace(root, str(root / "store"), sources=sources, **SETTINGS, **fields)
         self.inbox = Inbox.open(f"sqlite:///{root}/inbox.sqlite")
         self._runs = 0
 
@@ -418,6 +422,157 @@ def test_no_rollback_shows_an_erased_document_again(place: Place) -> None:
         rollback(place.workspace.objects, "handbook", None, reason="test", by="test")
     rollback(place.workspace.objects, "handbook", 1, reason="test", by="test")
     assert place.published() == {"folder/a.md": "The first document."}
+
+
+def test_no_rollback_shows_an_erased_document_again_whose_place_a_new_one_took(place: Place) -> None:
+    place.accept(change("c1", "cms/x.md", "created", 1, "secret"))
+    place.run()
+    place.accept(change("e2", "cms/x.md", "erase", 2))
+    place.run()
+    place.accept(change("c3", "cms/x.md", "created", 3, "new"))
+    place.run()
+    place.accept(change("u4", "cms/x.md", "updated", 4, "newer"))
+    place.run()
+    with pytest.raises(NotPublished, match=r"erased since.*cms/x\.md"):
+        rollback(place.workspace.objects, "handbook", 2, reason="test", by="test")
+    rollback(place.workspace.objects, "handbook", 4, reason="test", by="test")
+    assert place.published()["cms/x.md"] == "new"
+
+
+def test_a_late_erasure_forbids_no_publication_of_what_was_created_after_it(place: Place) -> None:
+    place.accept(change("c3", "cms/x.md", "created", 3, "new"))
+    place.run()
+    place.accept(change("u4", "cms/x.md", "updated", 4, "newer"))
+    place.run()
+    place.accept(change("e2", "cms/x.md", "erase", 2))
+    place.run()
+    rollback(place.workspace.objects, "handbook", 2, reason="test", by="test")
+    assert place.published()["cms/x.md"] == "new"
+
+
+def test_an_update_without_creation_makes_no_later_creation_void(place: Place) -> None:
+    for one in (
+        change("u4", "cms/x.md", "updated", 4, "four"),
+        change("e1", "cms/x.md", "erase", 1),
+        change("c3", "cms/x.md", "created", 3, "three"),
+    ):
+        place.accept(one)
+        place.apply()
+    assert "cms/x.md" in place.documents()
+
+
+def test_an_update_that_waited_for_its_creation_has_its_effect_then(place: Place) -> None:
+    for one in (
+        change("e2", "cms/x.md", "erase", 2),
+        change("u4", "cms/x.md", "updated", 4, "four"),
+        change("c3", "cms/x.md", "created", 3, "three"),
+    ):
+        place.accept(one)
+        place.run()
+    assert place.published()["cms/x.md"] == "four"
+
+
+@pytest.mark.parametrize("document", ["cms/x.md", "folder/a.md"])
+def test_an_erasure_that_comes_while_a_run_is_at_work_takes_nothing_newer(
+    place: Place, monkeypatch: pytest.MonkeyPatch, document: str
+) -> None:
+    text = "new" if document.startswith("cms") else None
+    place.accept(change("c3", document, "created", 3, text))
+    during(monkeypatch, lambda: place.accept(change("e2", document, "erase", 2)))
+    place.apply()
+    assert document in place.documents()
+    assert document not in ErasureLog(place.workspace.objects, "handbook").erased()
+
+
+def test_a_creation_that_comes_while_a_run_is_at_work_is_not_made_void_by_a_refused_update(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.accept(change("e2", "cms/x.md", "erase", 2))
+    place.apply()
+    place.accept(change("u4", "cms/x.md", "updated", 4, "four"))
+    during(monkeypatch, lambda: place.accept(change("c3", "cms/x.md", "created", 3, "three")))
+    place.run()
+    assert place.published()["cms/x.md"] == "four"
+
+
+def during(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+    """Do something between the first batch of the next run and its second."""
+    take, calls = Inbox.take, count(1)
+
+    def taking(*args: Any, **bounds: Any) -> Any:
+        if next(calls) == 2:
+            act()
+        return take(*args, **bounds)
+
+    monkeypatch.setattr(Inbox, "take", taking)
+
+
+def test_an_erasure_behind_a_rollback_that_holds_makes_the_run_red(place: Place) -> None:
+    place.accept(change("c1", "cms/x.md", "created", 1, "secret"))
+    place.run()
+    place.accept(change("d2", "cms/x.md", "deleted", 2))
+    place.run()
+    rollback(place.workspace.objects, "handbook", 2, reason="test", by="test")
+    place.run()
+    assert place.published()["cms/x.md"] == "secret"
+    place.accept(change("e3", "cms/x.md", "erase", 3))
+    with pytest.raises(NotPublished, match=r"erased since.*cms/x\.md.*rollback --to"):
+        place.run()
+    rollback(place.workspace.objects, "handbook", 3, reason="test", by="test")
+    place.run()
+    assert place.states()["e3"] == "done"
+    assert "cms/x.md" not in place.published()
+
+
+@pytest.mark.parametrize("text", [None, ""])
+def test_a_creation_that_fails_does_not_lift_the_erasure_of_a_source_s_document(
+    place: Place, text: str | None
+) -> None:
+    path = place.workspace.documents / "a.md"
+    place.workspace.write("b.md", "Another document.")
+    place.accept(change("e2", "folder/a.md", "erase", 2))
+    place.apply(only_events=False)
+    path.unlink()
+    if text is not None:
+        path.write_text(text)
+    place.accept(change("c3", "folder/a.md", "created", 3))
+    place.apply()
+    assert place.states()["c3"] == "dead"
+    path.write_text("The first document.")
+    place.apply(only_events=False)
+    assert place.documents() == {"folder/b.md"}
+
+
+def test_a_pushed_creation_that_cannot_be_read_does_not_lift_the_erasure(place: Place) -> None:
+    place.accept(change("e2", "cms/x.md", "erase", 2))
+    place.apply()
+    place.accept(change("c3", "cms/x.md", "created", 3, ""))
+    place.apply()
+    assert "cms/x.md" in ErasureLog(place.workspace.objects, "handbook").erased()
+
+
+def test_a_document_that_is_erased_and_created_as_it_was_can_be_cached_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, valkey: ValkeyServer
+) -> None:
+    with Redis.from_url(valkey.url) as client:
+        client.flushall()
+    monkeypatch.setenv("CACHE_URL", valkey.url)
+    target = {"name": "cache", "type": "redis", "url_variable": "CACHE_URL"}
+    place = Place(tmp_path, invalidation={"targets": [target]})
+    place.workspace.write("a.md", "The first document.")
+    place.run()
+    cache = AnswerCache(valkey.url, "handbook")
+    corpus, objects = place.workspace.corpus, place.workspace.objects
+    deliver(objects, corpus)
+    assert cache.put("question", b"answer", ["folder/a.md"], 1)
+    place.accept(change("e2", "folder/a.md", "erase", 2))
+    place.apply()
+    assert cache.get("question") is None, "at once"
+    assert not cache.put("question", b"answer", ["folder/a.md"], 1)
+    place.accept(change("c3", "folder/a.md", "created", 3))
+    place.run()
+    deliver(objects, corpus)
+    assert cache.put("question", b"answer", ["folder/a.md"], 1)
 
 
 KINDS: Sequence[Kind] = ("created", "updated", "deleted", "erase")

@@ -125,7 +125,7 @@ def test_an_erased_document_stays_away_whatever_its_source_holds(tmp_path: Path,
     workspace.write("b.md", document(2))
     workspace.run()
     log = ErasureLog(workspace.objects, workspace.name)
-    assert log.commit({"a.md": Demand("request 7", datetime.now(UTC))}) == 1
+    assert log.commit({"a.md": Demand("request 7", datetime.now(UTC), 1)}) == 1
     workspace.write("a.md", document(3))
     pipeline, _ = workspace.pipeline()
     assert pipeline.update_snapshot(["a.md"] if named else None)[0].documents == 1

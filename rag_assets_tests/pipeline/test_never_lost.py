@@ -126,7 +126,7 @@ def crash_and_recover(crasher: Crasher, root: Path, store: str, seed: int) -> in
     return kills
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))])
 def test_a_killed_run_is_resumed(crasher: Crasher, tmp_path: Path, seed: int) -> None:
     crash_and_recover(crasher, tmp_path, str(tmp_path / "store"), seed)
 
@@ -135,7 +135,7 @@ def test_a_killed_run_is_resumed_on_s3(crasher: Crasher, tmp_path: Path, s3_stor
     crash_and_recover(crasher, tmp_path, s3_store_url, 100)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_killed_evaluation_is_resumed(crasher: Crasher, tmp_path: Path, seed: int) -> None:
     """Answers and judgements: the same report as a clean run's, and at most one batch per crash asked again."""
     chance, kills = random.Random(seed), 0
