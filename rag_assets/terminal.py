@@ -34,6 +34,7 @@ from rag_assets.pipeline.progress import Progress as Listener
 from rag_assets.pipeline.progress import silent
 
 if TYPE_CHECKING:
+    from rag_assets.embedding.parity import Agreement
     from rag_assets.evaluation.report import Report
     from rag_assets.inbox import Entry
     from rag_assets.index.hit import Hit
@@ -149,8 +150,14 @@ def show_plan(plan: Plan) -> None:
     seconds = plan.embed_seconds
     table.add_row(
         "time",
-        "unknown: this embedder has not run yet" if seconds is None else f"about {seconds:,.0f} s to embed",
+        "unknown: this embedder has not run yet; see --tokens-per-second"
+        if seconds is None
+        else f"about {seconds:,.0f} s to embed",
     )
+    if plan.embed_cost is not None:
+        table.add_row("cost", f"{plan.embed_cost:,.4f} {plan.currency} to embed")
+    if plan.vector_bytes:
+        table.add_row("vectors", f"{plan.vector_bytes / 1e6:,.1f} MB more in the table")
     table.add_row("publication", _planned(plan))
     out.print(Panel(table, title=f"{plan.corpus}: plan", title_align="left", expand=False))
     if plan.held:
@@ -163,6 +170,19 @@ def _planned(plan: Plan) -> str:
     if plan.held:
         return "none: held back by a rollback"
     return "a new one, if the gate passes" if plan.publish else "none: nothing would change"
+
+
+def show_parity(corpus: str, other: str, agreement: Agreement) -> None:
+    """How alike two embedders are, and what follows."""
+    table = Table(box=None, show_header=False)
+    table.add_row("texts", f"{agreement.texts:,}")
+    table.add_row("cosine", f"{agreement.min_cosine:.6f} at least, {agreement.mean_cosine:.6f} on average")
+    table.add_row("length", f"differs by {agreement.stretch:.3%} at most")
+    out.print(Panel(table, title=f"{corpus}: its embedder and {other}", title_align="left", expand=False))
+    if agreement.problem is None:
+        say("They agree: from now on vectors of one count as vectors of the other.")
+    else:
+        say(f"They do not count as one: {agreement.problem}")
 
 
 def show_hits(hits: Sequence[Hit]) -> None:

@@ -1,4 +1,4 @@
-"""The main commands: run, plan, status, query, history, rollback, check, schema."""
+"""The main commands: run, plan, parity, status, query, history, rollback, check, schema."""
 
 from __future__ import annotations
 
@@ -41,6 +41,13 @@ class SearchMode(StrEnum):
     text = "text"
 
 
+class EmbedderType(StrEnum):
+    """Backends of ``parity``: those that compute with a model's files."""
+
+    sentence_transformers = "sentence-transformers"
+    vllm = "vllm"
+
+
 @app.command()
 def run(
     corpus: CorpusName,
@@ -66,8 +73,17 @@ def run(
 
 
 @app.command()
-def plan(corpus: CorpusName, as_json: AsJson = False) -> None:
-    """Show what a run would parse, chunk and embed, and how long that would take. Changes nothing."""
+def plan(
+    corpus: CorpusName,
+    tokens_per_second: Annotated[
+        float | None,
+        typer.Option(
+            min=1, help="Speed of the hardware to plan for. Default: as the embedder was measured last."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a run would parse, chunk and embed, how long that would take and what it would cost. Changes nothing."""
     from dataclasses import asdict
 
     from rag_assets.pipeline.plan import plan as make_plan
@@ -77,11 +93,40 @@ def plan(corpus: CorpusName, as_json: AsJson = False) -> None:
         settings, found = load(corpus)
         check_gold(found)
         with progress_bars(quiet=as_json) as progress:
-            planned = make_plan(open_store(settings), found, progress)
+            planned = make_plan(open_store(settings), found, progress, tokens_per_second=tokens_per_second)
         if as_json:
             print_json(asdict(planned))
         else:
             show_plan(planned)
+
+
+@app.command()
+def parity(
+    corpus: CorpusName,
+    other: Annotated[
+        EmbedderType, typer.Option("--with", help="Backend whose vectors the corpus's own are to count as.")
+    ] = EmbedderType.sentence_transformers,
+    as_json: AsJson = False,
+) -> None:
+    """Measure whether the corpus's embedder gives the vectors of another backend, and if so let both share them."""
+    from dataclasses import asdict
+
+    from rag_assets.pipeline.parity import measure_parity
+    from rag_assets.pipeline.pipeline import Pipeline
+    from rag_assets.terminal import show_parity
+
+    with reported():
+        settings, found = load(corpus)
+        same = found.embedder.model_dump(exclude={"type", "endpoint", "vllm"})
+        target = type(found.embedder).model_validate({**same, "type": other.value})
+        pipeline = Pipeline(open_store(settings), found, run_id="parity")
+        agreement = measure_parity(pipeline, target)
+        if as_json:
+            print_json({**asdict(agreement), "problem": agreement.problem})
+        else:
+            show_parity(found.name, other.value, agreement)
+    if agreement.problem is not None:
+        raise typer.Exit(FAILED)
 
 
 @app.command()

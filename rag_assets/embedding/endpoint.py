@@ -48,6 +48,7 @@ class EndpointEmbedder:
             "model": files.name,
             "files": files.digest,
             "window": files.window,
+            "precision": None,  # the server's affair
             "dimensions": self._endpoint.dimensions,
             "normalize": config.normalize,
             "document_prefix": config.document_prefix,

@@ -67,7 +67,7 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
             snapshot=candidate.snapshot,
             documents=candidate.documents,
             chunks=candidate.chunks,
-            embedder=f"{pipeline.embedder.about['model']} ({pipeline.embedder.about['precision']})",
+            embedder=f"{pipeline.embedder.about['model']} ({pipeline.embedder.about['precision'] or 'endpoint'})",
         ),
         standards.gold,
         measured,

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from rag_assets.corpus import Corpus
 from rag_assets.errors import QuarantineExceeded
+from rag_assets.evaluation.cost import cost_of
+from rag_assets.index.table import open_table
 from rag_assets.parsing.stage import check_quarantine
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.pipeline.progress import Progress, silent
@@ -19,6 +21,8 @@ from rag_assets.pipeline.work import texts_to_embed
 from rag_assets.store.objects import ObjectStore
 from rag_assets.store.overlay import OverlayStore
 from rag_assets.store.snapshots import Snapshot
+
+FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,12 @@ class Plan:
         chunk: texts that no store holds chunked.
         embed: texts that no store holds embedded, and their tokens.
         reuse: texts whose vectors are there.
-        embed_seconds: estimate from the embedder's last measured throughput; None if it never ran.
+        embed_seconds: estimate from the throughput that was asked for, or else from the embedder's last measured
+            one; None if it never ran.
+        embed_cost: of these texts, by the corpus file's prices for the embedder's model; None without a price,
+            or where it goes by the hour and the time is not known.
+        currency: of the cost.
+        vector_bytes: of the new vectors in the table; None before the first publication tells the dimension.
         publish: whether the index would change.
         held: whether a rollback took back what the run would build, so that it is not published again.
         problem: what would stop the run, or None.
@@ -48,13 +57,29 @@ class Plan:
     embed_tokens: int
     reuse: int
     embed_seconds: float | None
+    embed_cost: float | None
+    currency: str
+    vector_bytes: int | None
     publish: bool
     held: bool
     problem: str | None
 
 
-def plan(objects: ObjectStore, corpus: Corpus, progress: Progress = silent) -> Plan:
-    """What ``run`` would do now."""
+def plan(
+    objects: ObjectStore,
+    corpus: Corpus,
+    progress: Progress = silent,
+    *,
+    tokens_per_second: float | None = None,
+) -> Plan:
+    """What ``run`` would do now.
+
+    Args:
+        objects: the store.
+        corpus: the corpus file.
+        progress: told how far it has come.
+        tokens_per_second: of hardware that one plans for. None: as this embedder was measured last.
+    """
     with tempfile.TemporaryDirectory(prefix="rag-assets-plan-") as folder:
         overlay = OverlayStore.over(objects, ObjectStore.open(Path(folder)))
         pipeline = Pipeline(overlay, corpus, run_id="plan", progress=progress)
@@ -63,7 +88,9 @@ def plan(objects: ObjectStore, corpus: Corpus, progress: Progress = silent) -> P
         texts = texts_to_embed(pipeline)
         missing = pipeline.embedding_store.missing(texts["key"])
         tokens = int(texts.join(missing.to_frame(), on="key", how="semi")["tokens"].sum())
-        speed = pipeline.runs.tokens_per_second(pipeline.embedder.fingerprint)
+        speed = tokens_per_second or pipeline.runs.tokens_per_second(pipeline.embedder.fingerprint)
+        seconds = None if speed is None else tokens / speed
+        dimension = _dimension(objects, corpus)
         head = pipeline.log.head()
         spec = pipeline.spec(snapshot)
         # What is published is not held, whatever a rollback took back: as ``Pipeline.candidate`` has it.
@@ -81,11 +108,28 @@ def plan(objects: ObjectStore, corpus: Corpus, progress: Progress = silent) -> P
             embed=missing.len(),
             embed_tokens=tokens,
             reuse=texts["key"].n_unique() - missing.len(),
-            embed_seconds=None if speed is None else round(tokens / speed, 1),
+            embed_seconds=None if seconds is None else round(seconds, 1),
+            embed_cost=_cost(pipeline, tokens, seconds),
+            currency=corpus.evaluation.prices.currency,
+            vector_bytes=None if dimension is None else missing.len() * dimension * FLOAT_BYTES,
             publish=changed and not held,
             held=held,
             problem=_problem(pipeline, snapshot),
         )
+
+
+def _cost(pipeline: Pipeline, tokens: int, seconds: float | None) -> float | None:
+    prices, model = pipeline.corpus.evaluation.prices, str(pipeline.embedder.about["model"])
+    price = prices.models.get(model)
+    if price is None or (price.per_hour and seconds is None):
+        return None
+    cost = cost_of(prices, "embedding", model, 0, prompt_tokens=tokens, seconds=seconds or 0.0)
+    return cost.money
+
+
+def _dimension(objects: ObjectStore, corpus: Corpus) -> int | None:
+    table = open_table(objects, corpus.name)
+    return None if table is None else int(table.schema.field("vector").type.list_size)
 
 
 def _problem(pipeline: Pipeline, snapshot: Snapshot) -> str | None:

