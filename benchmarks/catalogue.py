@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from benchmarks import (
     answers,
+    backends,
     chunking,
     cold,
     competitors,
@@ -87,6 +88,7 @@ BENCHMARKS = {
     benchmark.name: benchmark
     for benchmark in (
         cold.BENCHMARK,
+        backends.BENCHMARK,
         incremental.BENCHMARK,
         scale.BENCHMARK,
         competitors.BENCHMARK,

@@ -42,15 +42,17 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def run(arguments: Sequence[str], extra: Mapping[str, str] | None = None) -> Finished:
-    """Run Python with arguments.
+def run(
+    arguments: Sequence[str], extra: Mapping[str, str] | None = None, python: str | None = None
+) -> Finished:
+    """Run Python with arguments; ``python`` names the interpreter of another environment.
 
     Raises:
         RuntimeError: it failed; with the end of what it wrote to standard error.
     """
     start = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, *arguments],
+        [python or sys.executable, *arguments],
         env=environment(extra or {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

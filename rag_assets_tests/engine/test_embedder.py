@@ -21,7 +21,8 @@ from rag_assets_tests.engine.conftest import SMALL
 from rag_assets_tests.workspace import Workspace, document
 
 VLLM = {"type": "vllm", "precision": "float32", "vllm": SMALL}
-pytestmark = pytest.mark.timeout(600)
+# vLLM and PyTorch warn about their own code.
+pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("default")]
 
 
 def engines() -> list[psutil.Process]:

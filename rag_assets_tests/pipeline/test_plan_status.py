@@ -81,6 +81,25 @@ def test_a_plan_follows_the_settings(tmp_path: Path) -> None:
     assert other_model["embed_seconds"] is None, "this model has not run yet"
 
 
+def test_a_plan_prices_what_is_to_be_embedded_and_sizes_the_table(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, str(tmp_path / "store"))
+    workspace.write("a.md", document(1))
+    model = str(workspace.pipeline()[0].embedder.about["model"])
+    prices = {"currency": "EUR", "models": {model: {"input_per_million": 2.0, "per_hour": 36.0}}}
+    workspace.configure(evaluation={"prices": prices})
+    unknown = plan(workspace.objects, workspace.corpus)
+    assert (unknown.embed_seconds, unknown.embed_cost, unknown.vector_bytes) == (None, None, None)
+    fast = plan(workspace.objects, workspace.corpus, tokens_per_second=10.0)
+    assert fast.embed_seconds == round(fast.embed_tokens / 10, 1)
+    assert fast.embed_cost == pytest.approx(fast.embed_tokens * 2e-6 + fast.embed_tokens / 10 * 0.01)
+    workspace.run()
+    workspace.write("b.md", document(2))
+    more = plan(workspace.objects, workspace.corpus)
+    assert more.vector_bytes == more.embed * 256 * 4
+    workspace.configure()
+    assert plan(workspace.objects, workspace.corpus).embed_cost is None
+
+
 def test_a_plan_knows_what_was_taken_back(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, str(tmp_path / "store"))
     workspace.write("a.md", document(1))
