@@ -31,8 +31,9 @@ def open_executor(name: str) -> dg.ExecutorDefinition:
     try:
         return make()
     except ImportError as error:
+        package = (error.name or "its library").split(".")[0]
         raise ConfigurationError(
-            f"environment {VARIABLE}: {name!r} needs {error.name}, which is not installed: {install(name)}; "
+            f"environment {VARIABLE}: {name!r} needs {package}, which is not installed: {install(name)}; "
             f"allowed without it: {', '.join(_BUILT_IN)}"
         ) from error
 
