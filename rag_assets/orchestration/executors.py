@@ -6,11 +6,13 @@ places: ``dagster.yaml``, its environment, or the run's configuration. See docs/
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
 
+from rag_assets.corpus import OVERRIDE_PREFIX
 from rag_assets.errors import ConfigurationError, install
 from rag_assets.orchestration.gpu import GPU_TAG
 
@@ -73,13 +75,28 @@ def _ray() -> dg.ExecutorDefinition:
     from dagster_ray.core.executor import ray_executor
 
     # Its own num_gpus stays unset: it would win over the tag of the step and give every step a GPU.
-    return ray_executor
+    @dg.configured(ray_executor, config_schema=ray_executor.config_schema.as_field())
+    def ray(config: dict[str, Any]) -> dict[str, Any]:
+        given = config["ray"].get("env_vars") or []
+        return {**config, "ray": {**config["ray"], "env_vars": [*_settings(), *given]}}
+
+    return ray
 
 
 def _docker() -> dg.ExecutorDefinition:
     from dagster_docker import docker_executor
 
     return docker_executor
+
+
+def _settings() -> list[str]:
+    """Variables that a step on another machine must see as this process does, or it works on another store.
+
+    Ray shows what a job is given to everyone who may see its dashboard: secrets belong to the cluster's own
+    environment.
+    """
+    names = ("DAGSTER_HOME", "RAG_STORE", "RAG_CORPORA", "RAG_BY")
+    return sorted(name for name in os.environ if name in names or name.startswith(OVERRIDE_PREFIX))
 
 
 _BUILT_IN: dict[str, Callable[[], dg.ExecutorDefinition]] = {

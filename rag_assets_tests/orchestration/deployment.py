@@ -55,6 +55,11 @@ class Deployment:
         return self.root / "watch"
 
     @property
+    def watched(self) -> list[str]:
+        """What the environment says about the model."""
+        return [name for name in self.everything if name.startswith("WATCH_")]
+
+    @property
     def everything(self) -> dict[str, str]:
         """The whole environment of a process of this deployment."""
         return {
@@ -75,7 +80,14 @@ class Deployment:
 
     def run(self, job: str = "handbook_job") -> subprocess.CompletedProcess[str]:
         """Run a job to its end, each step where the executor puts it."""
-        return self.dagster("job", "execute", "-m", MODULE, "-j", job)
+        config: list[str] = []
+        if self.executor == "ray":
+            # The cluster has an environment of its own; our settings travel by themselves.
+            (self.root / "run.yaml").write_text(
+                yaml.safe_dump({"execution": {"config": {"ray": {"env_vars": self.watched}}}})
+            )
+            config = ["-c", str(self.root / "run.yaml")]
+        return self.dagster("job", "execute", "-m", MODULE, "-j", job, *config)
 
     def dagster(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Dagster's command line."""

@@ -4,7 +4,7 @@ Steps run in processes that no test can reach into, so the environment says what
 
 - ``WATCH_FILE``: every batch appends how many texts it was given.
 - ``WATCH_DIE_AT``: in the batch of this number the process is killed once, half of the batch being done.
-- ``WATCH_HOLD_SECONDS``: every batch takes that much longer.
+- ``WATCH_HOLD``: no batch ends while there is a file of this name.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def watched(
     dies = watch.with_suffix(".died")
     with watch.open("a") as file:
         file.write(f"{len(texts)}\n")
-    time.sleep(float(os.environ.get("WATCH_HOLD_SECONDS", "0")))
+    while "WATCH_HOLD" in os.environ and Path(os.environ["WATCH_HOLD"]).exists():
+        time.sleep(0.1)
     if len(watch.read_text().splitlines()) == int(os.environ.get("WATCH_DIE_AT", "0")) and not dies.exists():
         _embed(embedder, texts[: len(texts) // 2], tokens[: len(texts) // 2])
         dies.touch()
