@@ -95,7 +95,7 @@ def _settings() -> list[str]:
     Ray shows what a job is given to everyone who may see its dashboard: secrets belong to the cluster's own
     environment.
     """
-    names = ("DAGSTER_HOME", "RAG_STORE", "RAG_CORPORA", "RAG_BY")
+    names = ("DAGSTER_HOME", "RAG_STORE", "RAG_CORPORA", "RAG_EXECUTOR", "RAG_BY")
     return sorted(name for name in os.environ if name in names or name.startswith(OVERRIDE_PREFIX))
 
 

@@ -74,8 +74,9 @@ def ray_cluster() -> Iterator[dict[str, str]]:
             assert line, Path(log.name).read_text()[-3000:]
             yield reach
         finally:
-            assert process.stdin is not None
+            assert process.stdin is not None and process.stdout is not None
             process.stdin.close()
+            process.stdout.close()
             try:
                 process.wait(30)
             except subprocess.TimeoutExpired:
