@@ -28,6 +28,8 @@ def host(tmp_path: Path) -> Iterator[Deployment]:
     for name in ("first", "second"):
         deployment.corpus(name, **GPU).write("a.md", f"# The {name}\n\nText of the {name} corpus.")
     (tmp_path / "hold").touch()
+    with deployment.instance():
+        pass  # makes the tables: two processes that make them at once get in each other's way
     command = [sys.executable, "-m", "dagster._daemon", "run", "-m", MODULE]
     daemon = Service(command, deployment.everything, tmp_path / "daemon.log", tmp_path)
     daemon.start()
