@@ -106,6 +106,7 @@ def test_two_steps_never_have_the_gpu_at_once_and_the_end_of_a_run_frees_it(
         ended = (DagsterRunStatus.CANCELED, DagsterRunStatus.FAILURE)
         wait_for(host, lambda: status(host, first) in ended or None)
         wait_for(host, lambda: when(host, second, "embeddings.model", "STEP_START"))
+        assert when(host, first, "embeddings.model", "STEP_UP_FOR_RETRY") is None, "it is over"
     (host.root / "hold").unlink()
     wait_for(host, lambda: status(host, second) == DagsterRunStatus.SUCCESS or None)
     if end is None:
