@@ -9,7 +9,7 @@ FROM python:3.11-slim AS build
 
 ARG TORCH_REQUIREMENT=torch==2.13.0
 ARG PIP_EXTRA_INDEX_URL=
-# Extras of pyproject.toml: deploy, k8s, ray, vllm, quality.
+# Extras of pyproject.toml: deploy, docker, k8s, ray, vllm, quality.
 ARG EXTRAS=deploy
 
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1

@@ -32,6 +32,10 @@ class Settings(BaseSettings):
         description="Database of events: postgresql://user:password@host/name, or sqlite:///path. Unset: "
         "inbox.sqlite in the store's folder. RAG_INBOX.",
     )
+    executor: str = Field(
+        default="in_process",
+        description="Where the steps of a run are executed: in_process, multiprocess, k8s, ray or docker. RAG_EXECUTOR.",
+    )
     by: str = Field(
         default_factory=lambda: _user(),
         description="Who publishes and rolls back, for the publication log; default: the user's name. RAG_BY.",

@@ -25,6 +25,7 @@ from rag_assets.corpus.evaluation import (
 )
 from rag_assets.corpus.events import Events, Freshness, Schedule, Scheme, Watch, Webhooks
 from rag_assets.corpus.file import load_corpora, load_corpus
+from rag_assets.corpus.gpu import GPU_EMBEDDERS, GPU_GENERATORS, GPU_JUDGES, Gpu
 from rag_assets.corpus.invalidation import Invalidation
 from rag_assets.corpus.models import (
     Chunking,
@@ -47,6 +48,9 @@ from rag_assets.corpus.vllm import Vllm
 
 __all__ = [
     "ANSWER_METRICS",
+    "GPU_EMBEDDERS",
+    "GPU_GENERATORS",
+    "GPU_JUDGES",
     "OVERRIDE_PREFIX",
     "Answers",
     "ChatModel",
@@ -62,6 +66,7 @@ __all__ = [
     "FolderSource",
     "Freshness",
     "Gate",
+    "Gpu",
     "Index",
     "Invalidation",
     "LocalJudge",

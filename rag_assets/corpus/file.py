@@ -17,7 +17,7 @@ from rag_assets.corpus.models import Corpus
 from rag_assets.corpus.overrides import apply_overrides, stray_overrides
 from rag_assets.errors import CorpusFileError
 
-SWITCHES = (("quality",), ("evaluation", "answers"), ("events", "watch"))
+SWITCHES = (("gpu",), ("quality",), ("evaluation", "answers"), ("events", "watch"))
 """Groups that are off when unset and on when written: a field left empty could mean either."""
 
 

@@ -28,6 +28,7 @@ from rag_assets.corpus.evaluation import (
     Gate,
 )
 from rag_assets.corpus.events import Events, Freshness, Schedule
+from rag_assets.corpus.gpu import GPU_EMBEDDERS, K8S_NAME, K8S_NAME_IN_WORDS, Gpu
 from rag_assets.corpus.invalidation import Invalidation
 from rag_assets.corpus.quality import Quality
 
@@ -40,6 +41,7 @@ PATTERNS_IN_WORDS = {
     METRIC_PATTERN: METRIC_IN_WORDS,
     URL_PATTERN: "http://host/v1 or https://host/v1, without user name, password and '?'",
     S3_URL_PATTERN: "s3://bucket or s3://bucket/prefix, without '?' and '#'",
+    K8S_NAME: K8S_NAME_IN_WORDS,
 }
 
 RESERVED_COLUMNS = frozenset(
@@ -235,6 +237,10 @@ class Corpus(Group):
     chunking: Chunking = Field(default=Chunking(), description="Text to chunks.")
     embedder: Embedder = Field(default=Embedder(), description="Chunks to vectors.")
     index: Index = Field(default=Index(), description="The LanceDB table and its indexes.")
+    gpu: Gpu | None = Field(
+        default=None,
+        description="Steps that run a model want a GPU. Unset: they run where all steps do.",
+    )
     quality: Quality | None = Field(
         default=None, description="Hold each stage to a suite of expectations. Unset: nothing is judged."
     )
@@ -293,6 +299,20 @@ class Corpus(Group):
         if len({source.prefix for source in sources}) < len(sources):
             raise ValueError("sources must have different prefixes, or their document ids would collide")
         return sources
+
+    @field_validator("gpu")
+    @classmethod
+    def _machines_agree_on_precision(cls, gpu: Gpu | None, info: ValidationInfo) -> Gpu | None:
+        embedder = info.data.get("embedder")
+        if gpu is None or embedder is None or embedder.type not in GPU_EMBEDDERS:
+            return gpu
+        if embedder.precision == "auto":
+            # A machine with a GPU and one without would look for the vectors under two fingerprints.
+            raise ValueError(
+                "a corpus with gpu needs embedder.precision: float32 or bfloat16; auto is what each machine has, and "
+                "steps on different machines must agree"
+            )
+        return gpu
 
     @field_validator("gate")
     @classmethod

@@ -8,6 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from rag_assets.corpus import Corpus
+from rag_assets.embedding.stage import EmbeddingCounts
 from rag_assets.errors import QuarantineExceeded
 from rag_assets.orchestration import metadata
 from rag_assets.orchestration.answer_assets import answer_assets
@@ -21,11 +22,13 @@ from rag_assets.orchestration.declare import (
 from rag_assets.orchestration.events import event_results, event_specs
 from rag_assets.orchestration.failures import reported
 from rag_assets.orchestration.invalidation import invalidation_assets
+from rag_assets.orchestration.model_stage import ModelStage, model_asset
 from rag_assets.orchestration.quality import quality_results, quality_specs
 from rag_assets.orchestration.resources import ProgressFor, StoreResource
 from rag_assets.orchestration.tags import BY_TAG
 from rag_assets.parsing.parse import PARSERS, parser_fingerprint
 from rag_assets.parsing.stage import check_quarantine
+from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.publication.publish import explain_refusal
 from rag_assets.settings import Settings
 from rag_assets.store.digest import fingerprint
@@ -114,27 +117,22 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
                 check_results=quality_results(pipeline, "chunks"),
             )
 
-    @corpus_asset(
+    embeddings = model_asset(
         corpus,
+        ModelStage(
+            "embeddings",
+            missing=lambda pipeline: pipeline.missing_embeddings(),
+            work=lambda pipeline: pipeline.embeddings(),
+            done=lambda pipeline: pipeline.embedded(),
+            report=_embedded,
+        ),
+        after=chunks,
         kinds={"python", "parquet", "huggingface"},
         code_version=fingerprint(corpus.embedder.model_dump(mode="json"))[:12],
-        deps=[chunks],
         check_specs=quality_specs(corpus, "embeddings"),
         pool="embedding",
         description="One vector per distinct text, in Parquet. A text that was ever embedded is not embedded again.",
     )
-    def embeddings(
-        context: dg.AssetExecutionContext, store: StoreResource, progress: dg.ResourceParam[ProgressFor]
-    ) -> dg.MaterializeResult:
-        with reported():
-            pipeline = store.pipeline(context, corpus, progress)
-            counts = pipeline.embeddings()
-            snapshot = pipeline.snapshots.latest()
-            return dg.MaterializeResult(
-                metadata=metadata.embeddings(pipeline, context.run.run_id, counts),
-                data_version=data_version(snapshot.digest, pipeline.chunker.fingerprint, pipeline.vectors),
-                check_results=quality_results(pipeline, "embeddings"),
-            )
 
     @corpus_asset(
         corpus,
@@ -225,3 +223,13 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
 
     told = invalidation_assets(corpus, publication)
     return [documents, chunks, embeddings, index, *answered, evaluation, publication, *told]
+
+
+def _embedded(pipeline: Pipeline, counts: EmbeddingCounts) -> dg.MaterializeResult:
+    return dg.MaterializeResult(
+        metadata=metadata.embeddings(pipeline, pipeline.run_id, counts),
+        data_version=data_version(
+            pipeline.snapshots.latest().digest, pipeline.chunker.fingerprint, pipeline.vectors
+        ),
+        check_results=quality_results(pipeline, "embeddings"),
+    )

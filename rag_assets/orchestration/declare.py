@@ -15,14 +15,28 @@ from rag_assets.store.digest import fingerprint
 def corpus_asset(corpus: Corpus, **settings: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """``dg.asset`` with what all assets of a corpus share."""
     decorator: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
-        key_prefix=[corpus.name],
-        group_name=corpus.name,
-        owners=list(corpus.owners) or None,
-        retry_policy=RETRY,
-        automation_condition=AUTOMATION if corpus.automation else None,
-        **settings,
+        retry_policy=RETRY, **_shared(corpus), **settings
     )
     return decorator
+
+
+def corpus_graph_asset(
+    corpus: Corpus, **settings: Any
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """The same for an asset of several steps. Retries, pools and tags are those of its steps."""
+    decorator: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.graph_asset(
+        **_shared(corpus), **settings
+    )
+    return decorator
+
+
+def _shared(corpus: Corpus) -> dict[str, Any]:
+    return {
+        "key_prefix": [corpus.name],
+        "group_name": corpus.name,
+        "owners": list(corpus.owners) or None,
+        "automation_condition": AUTOMATION if corpus.automation else None,
+    }
 
 
 def check_spec(name: str, asset: str, corpus: Corpus, description: str) -> dg.AssetCheckSpec:

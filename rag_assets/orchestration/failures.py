@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster_shared.error import SerializableErrorInfo
 
 from rag_assets.errors import (
@@ -27,6 +28,12 @@ def reported() -> Iterator[None]:
     """Turn an error that a retry cannot heal, a bug included, into a Failure without retries."""
     try:
         yield
+    except (DagsterExecutionInterruptedError, KeyboardInterrupt) as interrupt:
+        # Dagster retries an interrupted step, which is right for one that lost its machine. Where the step runs in
+        # the run's own process, it was the run that was cancelled: it would go on behind everybody's back.
+        if _in_own_process():
+            raise
+        raise dg.Failure("the run was interrupted", allow_retries=False) from interrupt
     except Exception as error:  # the seam to Dagster, which retries whatever it does not know
         # A conflict heals by building on what was published meanwhile: by another run, not by another try.
         if (
@@ -41,6 +48,11 @@ def reported() -> Iterator[None]:
             metadata={"error": type(error).__name__, "family": _family(error)},
             allow_retries=False,
         ) from error
+
+
+def _in_own_process() -> bool:
+    """Whether the step has a process to itself: then it leaves retries to the process of the run."""
+    return dg.OpExecutionContext.get().get_step_execution_context().retry_mode.deferred
 
 
 def _family(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """Jobs of one corpus: everything, what events name, and telling caches.
 
-All assets of a job run in one process, so that a model is loaded once.
+All assets of a job run where ``RAG_EXECUTOR`` says; in one process unless it is set, so that a model is
+loaded once.
 """
 
 from __future__ import annotations
@@ -20,26 +21,39 @@ def job_name(corpus: Corpus, job: Job) -> str:
     return f"{corpus.name}_{job}"
 
 
-def corpus_jobs(corpus: Corpus) -> list[dg.UnresolvedAssetJobDefinition]:
+def corpus_jobs(corpus: Corpus, executor: dg.ExecutorDefinition) -> list[dg.UnresolvedAssetJobDefinition]:
     """All jobs of a corpus."""
     whole = dg.AssetSelection.groups(corpus.name)
     only_events = {"ops": {f"{corpus.name}__documents": {"config": {"only_events": True}}}}
     jobs = [
-        _job(corpus, "job", whole, f"From sources to publication: {corpus.description or corpus.name}"),
+        _job(
+            corpus,
+            executor,
+            "job",
+            whole,
+            f"From sources to publication: {corpus.description or corpus.name}",
+        ),
     ]
     if corpus.events is not None:
         what = "Reindexes what events name, and looks at nothing else."
-        jobs.append(_job(corpus, "events", whole, what, only_events))
+        jobs.append(_job(corpus, executor, "events", whole, what, only_events))
     if corpus.invalidation is not None:
         told = dg.AssetSelection.assets([corpus.name, "invalidation"])
         jobs.append(
-            _job(corpus, "invalidation", told, "Tells every target what changed since it was told last.")
+            _job(
+                corpus,
+                executor,
+                "invalidation",
+                told,
+                "Tells every target what changed since it was told last.",
+            )
         )
     return jobs
 
 
 def _job(
     corpus: Corpus,
+    executor: dg.ExecutorDefinition,
     job: Job,
     selection: dg.AssetSelection,
     description: str,
@@ -51,5 +65,5 @@ def _job(
         description=description,
         config=config,
         tags={CORPUS_TAG: corpus.name},
-        executor_def=dg.in_process_executor,
+        executor_def=executor,
     )

@@ -20,7 +20,7 @@ from rag_assets.answers.stage import answer_missing, answer_store
 from rag_assets.evaluation.answered import CONTEXT, Asked, answered_rows
 from rag_assets.evaluation.search import Hit
 from rag_assets.gold import Question
-from rag_assets.judging.judge import Judge
+from rag_assets.judging.judge import Case, Judge
 from rag_assets.judging.stage import judge_missing, judgement_store
 from rag_assets.pipeline.progress import Progress
 from rag_assets.store.content import ContentStore
@@ -61,6 +61,25 @@ class AnsweredVersion:
         key = fingerprint({"gold": gold.digest, "contexts": settings.contexts})
         self._root = f"corpora/{pipeline.corpus.name}/contexts/{version.tag}-{key[:12]}"
 
+    def unanswered(self, generator: Generator) -> int:
+        """How many answers no store holds. Searches for the contexts; generates nothing."""
+        store = answer_store(self._pipeline.objects, generator)
+        return sum(_missing(store, [one.task.key for one in asked]) for asked in self._batches())
+
+    def unjudged(self, generator: Generator, judge: Judge) -> int:
+        """How many judgements of answers no store holds."""
+        store = judgement_store(self._pipeline.objects, judge)
+        return sum(
+            _missing(store, [case.key for case in cases]) for _, cases in self._answered_batches(generator)
+        )
+
+    def failures(self, stage: str) -> dict[str, str]:
+        """Why answers or judgements of this version are lacking, by key."""
+        try:
+            return read_json(self._pipeline.objects, f"{self._root}/{stage}.json")
+        except (ObjectNotFound, ObjectDamaged):  # reasons alone; what failed is known without them
+            return {}
+
     def answer(self, generator: Generator, progress: Progress) -> AskCounts:
         """Answer what no store holds an answer to yet."""
         store, total = answer_store(self._pipeline.objects, generator), AskCounts()
@@ -74,12 +93,9 @@ class AnsweredVersion:
 
     def judge(self, generator: Generator, judge: Judge, progress: Progress) -> AskCounts:
         """Judge what was answered and no store holds a judgement of yet."""
-        answers = answer_store(self._pipeline.objects, generator)
         store, total = judgement_store(self._pipeline.objects, judge), AskCounts()
         done = 0
-        for asked in self._batches():
-            found = _rows(answers, [one.task.key for one in asked])
-            cases = [one.case(found[one.task.key]) for one in asked if one.task.key in found]
+        for asked, cases in self._answered_batches(generator):
             total.add(judge_missing(store, judge, cases))
             done += len(asked)
             progress("judgements", done, len(self._gold.questions))
@@ -90,7 +106,7 @@ class AnsweredVersion:
         """What was answered and judged (``evaluation.answered``), batch by batch."""
         answers = answer_store(self._pipeline.objects, generator)
         judgements = judgement_store(self._pipeline.objects, judge)
-        unanswered, unjudged = self._failures("answers"), self._failures("judgements")
+        unanswered, unjudged = self.failures("answers"), self.failures("judgements")
         for asked in self._batches():
             found = _rows(answers, [one.task.key for one in asked])
             cases = [one.case(found[one.task.key]).key for one in asked if one.task.key in found]
@@ -100,6 +116,13 @@ class AnsweredVersion:
         for questions in self._gold.batches(BATCH):
             contexts = self._contexts(questions)
             yield [Asked(one, Task(one.question, contexts[one.key])) for one in questions]
+
+    def _answered_batches(self, generator: Generator) -> Iterator[tuple[list[Asked], list[Case]]]:
+        """The questions, and what can be judged of them: those that were answered."""
+        answers = answer_store(self._pipeline.objects, generator)
+        for asked in self._batches():
+            found = _rows(answers, [one.task.key for one in asked])
+            yield asked, [one.case(found[one.task.key]) for one in asked if one.task.key in found]
 
     def _contexts(self, questions: tuple[Question, ...]) -> dict[str, tuple[Context, ...]]:
         """What search finds for a batch of questions; asked once per version."""
@@ -121,12 +144,6 @@ class AnsweredVersion:
     def _keep_failures(self, stage: str, failures: Mapping[str, str]) -> None:
         self._pipeline.objects.put(f"{self._root}/{stage}.json", json.dumps(dict(failures)).encode())
 
-    def _failures(self, stage: str) -> dict[str, str]:
-        try:
-            return read_json(self._pipeline.objects, f"{self._root}/{stage}.json")
-        except (ObjectNotFound, ObjectDamaged):  # reasons alone; what failed is known without them
-            return {}
-
 
 def _context(hit: Hit) -> dict[str, str]:
     return {
@@ -135,6 +152,10 @@ def _context(hit: Hit) -> dict[str, str]:
         "heading": " › ".join(hit.heading_path),
         "text": hit.text,
     }
+
+
+def _missing(store: ContentStore, keys: list[str]) -> int:
+    return store.missing(pl.Series("key", keys, dtype=pl.String)).len()
 
 
 def _rows(store: ContentStore, keys: list[str]) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -242,6 +242,23 @@ class Pipeline:
             self.runs.measured(self.embedder.fingerprint, counts.tokens, time.perf_counter() - started)
         return counts
 
+    def missing_embeddings(self) -> int:
+        """How many distinct texts lack a vector. Reads keys alone and loads no model.
+
+        Raises:
+            QuarantineExceeded: nothing may be embedded.
+        """
+        check_quarantine(self.snapshots, self.snapshots.latest(), self.corpus.parsing)
+        missing: set[str] = set()
+        for frame in chunk_frames(self, documents_to_process(self), ("embedding_key",)):
+            missing.update(self.embedding_store.missing(frame["embedding_key"].unique()))
+        return len(missing)
+
+    def embedded(self) -> EmbeddingCounts | None:
+        """What this run has embedded, in whatever process; None when it has not got there."""
+        facts = self._recorded("embeddings")
+        return None if facts is None else EmbeddingCounts(**_fields(EmbeddingCounts, facts))
+
     def quality(self, stage: Stage) -> StageReport:
         """Hold a stage of the latest snapshot against its suite. Raises as ``check_quality``."""
         return check_quality(self, stage, self.corpus.suites_path)
@@ -317,6 +334,28 @@ class Pipeline:
         generator, judge = self._required_models()
         return self._ask("judgements", lambda version: version.judge(generator, judge, self._progress))
 
+    def missing_answers(self) -> int:
+        """How many answers are lacking. Searches for contexts, and asks no generator. Raises as ``answers``."""
+        generator, _ = self._required_models()
+        return sum(version.unanswered(generator) for version in self._asked_versions())
+
+    def missing_judgements(self) -> int:
+        """How many judgements are lacking. Asks no judge. Raises as ``judgements``."""
+        generator, judge = self._required_models()
+        return sum(version.unjudged(generator, judge) for version in self._asked_versions())
+
+    def asked(self, stage: Literal["answers", "judgements"]) -> AskCounts | None:
+        """What this run has answered or judged, in whatever process; None when it has not got there."""
+        facts = self._recorded(stage)
+        if facts is None:
+            return None
+        counts = AskCounts(
+            **{**_fields(AskCounts, facts), "seconds": facts.get("model_seconds", 0.0), "failures": {}}
+        )
+        for version in self._asked_versions():
+            counts.failures |= version.failures(stage)
+        return counts
+
     def evaluate(self) -> tuple[Report, str]:
         """Measure the latest candidate and decide. Returns the report and where it lies in the store."""
         started = time.perf_counter()
@@ -356,15 +395,23 @@ class Pipeline:
         return self.models
 
     def _ask(self, stage: str, ask: Callable[[AnsweredVersion], AskCounts]) -> AskCounts:
-        """Ask of the latest candidate, and of what it is compared with."""
+        """Ask of all versions that are asked."""
         started = time.perf_counter()
+        total = AskCounts()
+        for version in self._asked_versions():
+            total.add(ask(version))
+        facts = {**asdict(total), "failures": len(total.failures), "model_seconds": total.seconds}
+        self._record(stage, facts, started)
+        return total
+
+    def _asked_versions(self) -> list[AnsweredVersion]:
+        """The latest candidate, and what it is compared with."""
         candidate = self.latest_candidate()
-        total = ask(AnsweredVersion(self, Version(candidate.tag, candidate.version)))
+        versions = [Version(candidate.tag, candidate.version)]
         before = self.log.before(candidate.version)
         if before is not None:
-            total.add(ask(AnsweredVersion(self, Version(before.candidate, before.version))))
-        self._record(stage, {**asdict(total), "failures": len(total.failures)}, started)
-        return total
+            versions.append(Version(before.candidate, before.version))
+        return [AnsweredVersion(self, version) for version in versions]
 
     def _stands(self, candidate: Candidate, spec: Spec) -> bool:
         """Whether a recorded candidate is of this spec and its version is still in the table."""
@@ -385,3 +432,12 @@ class Pipeline:
 
     def _record(self, stage: str, facts: dict[str, Any], started: float) -> None:
         self.runs.record(self.run_id, stage, {**facts, "seconds": time.perf_counter() - started})
+
+    def _recorded(self, stage: str) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = self.runs.of(self.run_id).get("stages", {}).get(stage)
+        return found
+
+
+def _fields(counts: type[EmbeddingCounts | AskCounts], facts: dict[str, Any]) -> dict[str, Any]:
+    """Of the facts that were recorded, those that the counts have: a record is statistics, and may lack some."""
+    return {one.name: facts[one.name] for one in fields(counts) if one.name in facts}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +250,25 @@ def test_what_heals_is_done_by_the_retry(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("rag_assets.orchestration.declare.RETRY", dg.RetryPolicy(max_retries=2))
     assert materialize(workspace, "documents").success
     assert len(calls) == 2
+
+
+def test_a_run_that_is_interrupted_ends_and_does_not_try_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = fresh(tmp_path, str(tmp_path / "store"))
+    original, calls = Pipeline.documents, []
+
+    def interrupt_once(self: Pipeline, **_: bool) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self)
+
+    monkeypatch.setattr(Pipeline, "documents", interrupt_once)
+    result = materialize(workspace)
+    assert not result.success
+    assert len(calls) == attempts(result) == 1
+    assert materialized(result) == {}
 
 
 def test_a_run_on_s3_keeps_its_secret(s3_store_url: str, tmp_path: Path) -> None:
