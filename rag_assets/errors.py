@@ -18,6 +18,7 @@
     │   ├── SnapshotConflict      another run committed the next snapshot first
     │   ├── StoreUnavailable      the object store did not answer
     │   ├── InboxUnavailable      the database of events did not answer
+    │   ├── ClusterUnavailable    the Ray cluster did not answer, or lost what it cannot make anew
     │   ├── TargetUnavailable     whom to tell about a publication did not answer
     │   ├── SourceUnavailable     a document source did not answer
     │   ├── SourceMissing         the folder of a source does not exist: waiting does not help
@@ -128,6 +129,10 @@ class StoreUnavailable(WorldError):
 
 class InboxUnavailable(WorldError):
     """The database of events did not answer."""
+
+
+class ClusterUnavailable(WorldError):
+    """The Ray cluster did not answer, or gave up; what it had committed by then is not done again."""
 
 
 class TargetUnavailable(WorldError):

@@ -59,6 +59,7 @@ class SentenceVectors:
         if fresh.height:
             tokens = pl.Series("tokens", self._counter.count(fresh["text"].to_list()), dtype=pl.Int64)
             embed_missing(self._store, self._embedder, [fresh.with_columns(tokens)], SHARD)
+            self._store.maintain()
         found = self._store.collect(wanted["key"], ("vector",)).drop_nulls()
         width = len(found["vector"][0]) if found.height else 1
         matrix = found["vector"].list.to_array(width).to_numpy()

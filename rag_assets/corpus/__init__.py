@@ -41,6 +41,7 @@ from rag_assets.corpus.models import (
 )
 from rag_assets.corpus.overrides import OVERRIDE_PREFIX
 from rag_assets.corpus.quality import Quality
+from rag_assets.corpus.ray import Ray, Workers
 
 __all__ = [
     "ANSWER_METRICS",
@@ -67,6 +68,7 @@ __all__ = [
     "Publication",
     "PushSource",
     "Quality",
+    "Ray",
     "Rule",
     "S3Source",
     "Schedule",
@@ -76,6 +78,7 @@ __all__ = [
     "VectorIndex",
     "Watch",
     "Webhooks",
+    "Workers",
     "json_schema",
     "load_corpora",
     "load_corpus",

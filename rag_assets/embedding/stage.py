@@ -50,6 +50,8 @@ def embed_missing(
 ) -> EmbeddingCounts:
     """Embed what is missing and commit a shard every ``shard_chunks`` texts.
 
+    ``store.maintain`` is left to the caller: of many who write into one store, one tidies up.
+
     Args:
         store: where vectors are kept.
         embedder: the model.
@@ -73,7 +75,6 @@ def embed_missing(
     if pending.height:
         _commit(store, embedder, pending, counts)
         advance(pending.height)
-    store.maintain()
     return counts
 
 
