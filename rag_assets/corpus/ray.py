@@ -47,7 +47,7 @@ class Ray(Group):
     cpus_per_worker: float = Field(
         default=1.0,
         gt=0,
-        description="CPUs of any actor. A parsing actor has one parser process for each of them.",
+        description="CPUs of an actor that has no GPU. One that parses has a parser process for each of them.",
     )
 
     @field_validator("address")

@@ -78,8 +78,8 @@ def _chain(job: Job, settings: models.Ray, begin: Begin, blocks: Sequence[pl.Dat
             batch_format="pyarrow",
             zero_copy_batch=True,
             compute=ActorPoolStrategy(min_size=settings.gpu_workers.min, max_size=settings.gpu_workers.max),
-            num_cpus=cpus,
-            num_gpus=settings.gpus_per_worker,
+            # Not both: Ray Data warns that it schedules such actors badly.
+            **({"num_gpus": settings.gpus_per_worker} if settings.gpus_per_worker else {"num_cpus": cpus}),
         )
     )
 
@@ -129,11 +129,15 @@ def _connect(address: str) -> bool:
 def _init(address: str) -> None:
     import ray
 
-    own = {"include_dashboard": False} if address == "local" else {}
     with warnings.catch_warnings():
         # LanceDB warns of every fork; the processes that Ray forks become other programs at once.
         warnings.filterwarnings("ignore", "lance")
-        ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False, **own)
+        ray.init(
+            address=address,
+            include_dashboard=False if address == "local" else None,
+            logging_level=logging.WARNING,
+            log_to_driver=False,
+        )
 
 
 def _check_room(settings: models.Ray, *, ours: bool) -> None:
@@ -141,11 +145,9 @@ def _check_room(settings: models.Ray, *, ours: bool) -> None:
     import ray
 
     found = ray.cluster_resources()
-    first = settings.cpu_workers.min + settings.gpu_workers.min
-    needed = {
-        "CPU": first * settings.cpus_per_worker,
-        "GPU": settings.gpu_workers.min * settings.gpus_per_worker,
-    }
+    gpus = settings.gpu_workers.min * settings.gpus_per_worker
+    on_cpus = settings.cpu_workers.min + (0 if gpus else settings.gpu_workers.min)
+    needed = {"CPU": on_cpus * settings.cpus_per_worker, "GPU": gpus}
     lacking = [
         f"{amount:g} {kind}s (there are {found.get(kind, 0.0):g})"
         for kind, amount in needed.items()
