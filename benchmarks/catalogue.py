@@ -14,6 +14,7 @@ from benchmarks import (
     incremental,
     judges,
     questions,
+    ray,
     retrieval,
     scale,
 )
@@ -89,6 +90,7 @@ BENCHMARKS = {
         cold.BENCHMARK,
         incremental.BENCHMARK,
         scale.BENCHMARK,
+        ray.BENCHMARK,
         competitors.BENCHMARK,
         events.BENCHMARK,
         retrieval.BENCHMARK,

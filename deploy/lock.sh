@@ -1,6 +1,6 @@
 #!/bin/sh
-# Resolves the project with all extras that run in one environment (vllm and ray bring their own
-# torch and protobuf, and are pinned in pyproject.toml) and writes constraints.txt.
+# Resolves the project with all extras that run in one environment (vllm brings its own torch
+# and is pinned in pyproject.toml; of the extra ray, dev has what runs on actors) and writes constraints.txt.
 set -eu
 cd "$(dirname "$0")/.."
 folder=$(mktemp -d)

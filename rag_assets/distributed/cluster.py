@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import socket
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from rag_assets.errors import ClusterUnavailable, ConfigurationError, RagAssetsE
 
 if TYPE_CHECKING:
     from ray.data import Dataset
+
+CONNECT_SECONDS = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +59,7 @@ def _chain(job: Job, settings: models.Ray, begin: Begin, blocks: Sequence[pl.Dat
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # the run shows its own
     context.print_on_execution_start = False
+    context.raise_original_map_exception = True  # else the way to our own errors is lost
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # says that there are no bars
     cpus = settings.cpus_per_worker
@@ -79,7 +83,8 @@ def _chain(job: Job, settings: models.Ray, begin: Begin, blocks: Sequence[pl.Dat
             zero_copy_batch=True,
             compute=ActorPoolStrategy(min_size=settings.gpu_workers.min, max_size=settings.gpu_workers.max),
             # Not both: Ray Data warns that it schedules such actors badly.
-            **({"num_gpus": settings.gpus_per_worker} if settings.gpus_per_worker else {"num_cpus": cpus}),
+            num_cpus=None if settings.gpus_per_worker else cpus,
+            num_gpus=settings.gpus_per_worker or None,
         )
     )
 
@@ -116,6 +121,10 @@ def _connect(address: str) -> bool:
     # What remains of "auto" is what RAY_ADDRESS says.
     at = os.environ["RAY_ADDRESS"] if address == "auto" else address
     try:
+        if ":" in at:
+            # Ray itself would go on trying for many minutes.
+            host, _, port = at.rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
         _init(at)
     except (ConnectionError, OSError, ValueError, RuntimeError) as error:
         reason = redacted(str(error).strip().partition("\n")[0])

@@ -31,10 +31,10 @@ def small_cluster() -> Any:
 
 
 def add_gpu_machine(cluster: Any) -> Any:
-    """One more machine, with a logical GPU."""
+    """One more machine, with a logical GPU and nothing else, as the GPU pods of deploy/kuberay."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "lance")
-        return cluster.add_node(num_cpus=2, num_gpus=1)
+        return cluster.add_node(num_cpus=0, num_gpus=1)
 
 
 @pytest.fixture(scope="session")

@@ -49,8 +49,7 @@ def poisoned_model(folder: Path) -> Path:
 
 def workspace(root: Path, engine: str, **settings: Any) -> Workspace:
     """An empty corpus with one of the engines."""
-    found = Workspace(root / engine, str(root / engine / "store"), **on(engine, settings))
-    return found
+    return Workspace(root / engine, str(root / engine / "store"), **on(engine, settings))
 
 
 def on(engine: str, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+from rag_assets.parsing.batch import SCHEMA, document_store
+from rag_assets.store.digest import digest
 from rag_assets_tests.distributed.corpora import (
     POISON,
     aged,
@@ -20,7 +23,18 @@ from rag_assets_tests.distributed.corpora import (
 )
 from rag_assets_tests.workspace import Workspace, document, run_stages
 
-COUNTS = ("listed", "new", "changed", "moved", "deleted", "unchanged", "read", "parsed", "reused", "bytes_read")
+COUNTS = (
+    "listed",
+    "new",
+    "changed",
+    "moved",
+    "deleted",
+    "unchanged",
+    "read",
+    "parsed",
+    "reused",
+    "bytes_read",
+)
 
 
 def run(found: Workspace) -> dict[str, Any]:
@@ -40,10 +54,20 @@ def both(twins: tuple[Workspace, Workspace]) -> tuple[dict[str, Any], dict[str, 
     for name in ("embedded", "poisoned", "tokens"):
         ahead = cluster["documents"]["ahead"][name] + cluster["chunks"]["ahead"][name]
         assert ahead + cluster["embeddings"][name] == local["embeddings"][name]
-    assert cluster["documents"]["ahead"]["chunked"] + cluster["chunks"]["chunked"] == local["chunks"]["chunked"]
+    assert (
+        cluster["documents"]["ahead"]["chunked"] + cluster["chunks"]["chunked"] == local["chunks"]["chunked"]
+    )
     assert twins[1].last_run()["embedded_texts"] == twins[0].last_run()["embedded_texts"]
     same(*twins)
     return local, cluster
+
+
+def rejected_elsewhere(found: Workspace, name: str) -> None:
+    """Another corpus of this store has tried a document of the same bytes under limits that were too tight."""
+    key = digest((found.documents / name).read_bytes())
+    row: dict[str, Any] = dict.fromkeys(SCHEMA.names())
+    row |= {"key": key, "reason": "timeout", "detail": "too slow", "limits": "others"}
+    document_store(found.objects, "markdown").commit(pl.DataFrame([row], schema=SCHEMA))
 
 
 def test_from_every_stage_on_a_cluster_makes_what_one_machine_makes(cluster: Any, tmp_path: Path) -> None:
@@ -56,15 +80,21 @@ def test_from_every_stage_on_a_cluster_makes_what_one_machine_makes(cluster: Any
         found.write("same-bytes.md", document(3))
         found.write("same-text.txt", document(4))
         found.write("empty.md", "")
-        found.write("poison.md", f"# Brewing\n\nThe last word is {POISON}.\n\n## More\n\nThis one is sound.\n")
+        found.write(
+            "poison.md", f"# Brewing\n\nThe last word is {POISON}.\n\n## More\n\nThis one is sound.\n"
+        )
         found.write("broken.pdf", "%PDF-1.7 and nothing that follows from it")
         found.write("unknown.xyz", "no parser")
         aged(found)
+        rejected_elsewhere(found, "d006.md")
 
     _, made = both(twins)  # from the sources
     assert made["documents"]["ahead"]["poisoned"] == 1
     assert made["documents"]["ahead"]["embedded"] > 100
-    assert made["chunks"]["chunked"] == made["embeddings"]["embedded"] == 0
+    assert (
+        made["chunks"]["chunked"] == 1
+    )  # what was rejected elsewhere was left to the driver, and came later
+    assert made["embeddings"]["embedded"] == 0
 
     for found in twins:  # an edit, a new document, one moved, one gone
         found.write("d001.md", document(1) + "\n## Added\n\nA paragraph that is new.\n")
@@ -87,7 +117,9 @@ def test_from_every_stage_on_a_cluster_makes_what_one_machine_makes(cluster: Any
     assert made["embeddings"]["embedded"] == 0
 
     for found, engine in zip(twins, ("local", "ray"), strict=True):  # from the chunks
-        found.configure(**on(engine, {**settings, "chunking": {"max_tokens": 64}, "embedder": {"type": "static"}}))
+        found.configure(
+            **on(engine, {**settings, "chunking": {"max_tokens": 64}, "embedder": {"type": "static"}})
+        )
     _, made = both(twins)
     assert made["chunks"]["chunked"] == 0
     assert made["embeddings"]["embedded"] > 100
