@@ -338,7 +338,7 @@ class Corpus(Group):
     @classmethod
     def _ray_is_the_engine(cls, ray: Ray | None, info: ValidationInfo) -> Ray | None:
         if ray is not None and info.data.get("engine") == "local":
-            raise ValueError("ray needs engine: ray; without it, nothing runs on a cluster")
+            raise ValueError("needs engine: ray; without it, nothing runs on a cluster")
         return ray
 
     @field_validator("gate")

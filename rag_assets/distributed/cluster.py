@@ -82,8 +82,9 @@ def _chain(job: Job, settings: models.Ray, begin: Begin, blocks: Sequence[pl.Dat
             batch_format="pyarrow",
             zero_copy_batch=True,
             compute=ActorPoolStrategy(min_size=settings.gpu_workers.min, max_size=settings.gpu_workers.max),
-            # Not both: Ray Data warns that it schedules such actors badly.
-            num_cpus=None if settings.gpus_per_worker else cpus,
+            # Not both, of which Ray Data warns. Zero must be said, or it asks for one, which a machine that
+            # keeps its CPUs to itself never has.
+            num_cpus=0 if settings.gpus_per_worker else cpus,
             num_gpus=settings.gpus_per_worker or None,
         )
     )

@@ -131,21 +131,19 @@ def test_every_group_can_be_set(tmp_path: Path) -> None:
         ),
         (
             MINIMAL + "ray: {address: 'ray-head:6379'}\n",
-            ":4: ray: found {'address': 'ray-head:6379'}; allowed: ray needs engine: ray; without it, nothing runs on "
-            "a cluster",
+            ":4: ray: needs engine: ray; without it, nothing runs on a cluster",
         ),
         (
             MINIMAL + "engine: ray\nray:\n  address: ray://head\n",
-            ":6: ray.address: found 'ray://head'; allowed: 'ray://head' is no address; allowed: auto, local, or "
-            "host:port of a Ray head",
+            ":6: ray.address: 'ray://head' is no address; allowed: auto, local, or host:port of a Ray head",
         ),
         (
             MINIMAL + "engine: ray\nray:\n  cpu_workers: {min: 3, max: 2}\n",
-            ":6: ray.cpu_workers: found {'min': 3, 'max': 2}; allowed: min (3) must not be above max (2)",
+            ":6: ray.cpu_workers: min (3) must not be above max (2)",
         ),
         (
             MINIMAL + "engine: ray\nray:\n  gpus_per_worker: 1.5\n",
-            ":6: ray.gpus_per_worker: found 1.5; allowed: 1.5 cannot be had: above one GPU, Ray gives whole ones",
+            ":6: ray.gpus_per_worker: 1.5 cannot be had: above one GPU, Ray gives whole ones",
         ),
         ("sources:\n  - type: folder\n", ":2: sources.0.path: missing; this field is required"),
         (

@@ -63,11 +63,10 @@ def fill(found: Workspace, documents: int) -> None:
         found.write(f"d{number:03d}.md", document(number))
 
 
-def aged(found: Workspace) -> None:
-    """Let all documents be old, so that the next listing trusts their time stamps."""
-    for number, path in enumerate(sorted(found.documents.rglob("*"))):
-        if path.is_file():
-            os.utime(path, (1_600_000_000 + number, 1_600_000_000 + number))
+def aged(found: Workspace, *names: str) -> None:
+    """Let documents (default: all) be old, so that the next listing trusts their time stamps."""
+    for name in names or [path.name for path in found.documents.iterdir()]:
+        os.utime(found.documents / name, (1_600_000_000, 1_600_000_000))
 
 
 def contents(found: Workspace) -> dict[str, pl.DataFrame]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from rag_assets.distributed.place import Job
 from rag_assets.errors import ConfigurationError, SourceUnavailable
+from rag_assets.store.objects import ObjectStore
 from rag_assets_tests.distributed.corpora import RAY, fill, on, pipeline, workspace
 from rag_assets_tests.workspace import Workspace
 
@@ -28,10 +31,10 @@ def test_without_the_package_the_extra_is_named(corpus: Workspace, monkeypatch: 
         pipeline(corpus).documents()
 
 
-def test_what_the_stages_raise_on_an_actor_is_raised_by_the_run(cluster: Any, corpus: Workspace) -> None:
+def test_another_model_than_the_run_began_with_is_refused(corpus: Workspace) -> None:
     stages = pipeline(corpus)
     embedder: Any = stages.embedder
-    embedder.fingerprint = "0" * 32  # as if the driver had another model than the cluster
+    embedder.fingerprint = "0" * 32  # as if the model had been another one where the run began
     with pytest.raises(
         ConfigurationError, match="install the same packages and the same model files"
     ) as caught:
@@ -58,6 +61,16 @@ def test_a_folder_that_only_the_driver_has_is_an_error_and_no_deletion(
     with pytest.raises(SourceUnavailable):
         stages.update_snapshot(None)
     assert stages.snapshots.latest().number == 0
+
+
+def test_what_actors_are_told_holds_no_secret(corpus: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "hidden-from-all")
+    stages = pipeline(corpus)
+    job = Job.of(ObjectStore.open("s3://bucket/prefix"), stages.corpus, stages.chunker, stages.embedder)
+    told = pickle.dumps(job)
+    assert b"s3://bucket/prefix" in told
+    assert b"hidden" not in told
 
 
 def run_alone(corpus: Workspace) -> str:

@@ -101,14 +101,13 @@ def test_from_every_stage_on_a_cluster_makes_what_one_machine_makes(cluster: Any
         found.write("new.md", document(500))
         (found.documents / "d002.md").rename(found.documents / "moved.md")
         (found.documents / "d005.md").unlink()
+        aged(found, "d001.md", "new.md")
     _, made = both(twins)
     assert (made["documents"]["new"], made["documents"]["changed"]) == (1, 1)
     assert made["documents"]["ahead"]["chunked"] == 2
     assert made["documents"]["ahead"]["embedded"] == 5
 
     for found, engine in zip(twins, ("local", "ray"), strict=True):  # from the parsed texts
-        aged(found)
-        run(found)
         found.configure(**on(engine, {**settings, "chunking": {"max_tokens": 64}}))
     _, made = both(twins)
     assert made["documents"]["parsed"] == 0
