@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ray.data import Dataset
 
 CONNECT_SECONDS = 10.0
+LOSSES = 8  # actors that one batch may cost: Ray's default, any number, never ends over a batch that kills them all
 
 _log = logging.getLogger(__name__)
 
@@ -47,8 +48,11 @@ def work(job: Job, settings: models.Ray, begin: Begin, blocks: Sequence[pl.DataF
         RagAssetsError: what the stage's code raised on an actor.
     """
     with _connected(settings), _translated():
-        rows = _chain(job, settings, begin, blocks).iter_batches(batch_size=None, batch_format="pyarrow")
-        for table in rows:
+        with warnings.catch_warnings():
+            # Ray 2.60 means to drop this way to say max_task_retries, and has no other one yet.
+            warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
+            chain = _chain(job, settings, begin, blocks)
+        for table in chain.iter_batches(batch_size=None, batch_format="pyarrow"):
             yield from reports_in(from_arrow(table))
 
 
@@ -74,6 +78,7 @@ def _chain(job: Job, settings: models.Ray, begin: Begin, blocks: Sequence[pl.Dat
             zero_copy_batch=True,
             compute=ActorPoolStrategy(min_size=settings.cpu_workers.min, max_size=settings.cpu_workers.max),
             num_cpus=cpus,
+            max_task_retries=LOSSES,
         )
         .map_batches(
             Embed,
@@ -86,6 +91,7 @@ def _chain(job: Job, settings: models.Ray, begin: Begin, blocks: Sequence[pl.Dat
             # keeps its CPUs to itself never has.
             num_cpus=0 if settings.gpus_per_worker else cpus,
             num_gpus=settings.gpus_per_worker or None,
+            max_task_retries=LOSSES,
         )
     )
 
