@@ -15,6 +15,7 @@ from benchmarks import (
     incremental,
     judges,
     questions,
+    ray,
     retrieval,
     scale,
 )
@@ -91,6 +92,7 @@ BENCHMARKS = {
         backends.BENCHMARK,
         incremental.BENCHMARK,
         scale.BENCHMARK,
+        ray.BENCHMARK,
         competitors.BENCHMARK,
         events.BENCHMARK,
         retrieval.BENCHMARK,

@@ -19,6 +19,7 @@
     │   ├── StoreUnavailable      the object store did not answer
     │   ├── InboxUnavailable      the database of events did not answer
     │   ├── ModelUnavailable      a model behind an endpoint did not answer, or its engine died
+    │   ├── ClusterUnavailable    the Ray cluster did not answer, or lost what it cannot make anew
     │   ├── TargetUnavailable     whom to tell about a publication did not answer
     │   ├── SourceUnavailable     a document source did not answer
     │   ├── SourceMissing         the folder of a source does not exist: waiting does not help
@@ -133,6 +134,10 @@ class InboxUnavailable(WorldError):
 
 class ModelUnavailable(WorldError):
     """A model behind an endpoint did not answer, or an engine in this process died."""
+
+
+class ClusterUnavailable(WorldError):
+    """The Ray cluster did not answer, or gave up; what it had committed by then is not done again."""
 
 
 class TargetUnavailable(WorldError):

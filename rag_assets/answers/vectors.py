@@ -33,11 +33,7 @@ class SentenceVectors:
 
     def __init__(self, objects: ObjectStore | None = None) -> None:
         self._embedder: Embedder = open_embedder(corpus.Embedder())
-        self._store = (
-            None
-            if objects is None
-            else embedding_store(objects, self._embedder.fingerprint, self._embedder.about)
-        )
+        self._store = None if objects is None else embedding_store(objects, self._embedder)
         self.fingerprint = self._embedder.fingerprint
         self.model = str(self._embedder.about["model"])
 
@@ -63,6 +59,7 @@ class SentenceVectors:
         if fresh.height:
             tokens = pl.Series("tokens", self._counter.count(fresh["text"].to_list()), dtype=pl.Int64)
             embed_missing(self._store, self._embedder, [fresh.with_columns(tokens)], SHARD)
+            self._store.maintain()
         found = self._store.collect(wanted["key"], ("vector",)).drop_nulls()
         width = len(found["vector"][0]) if found.height else 1
         matrix = found["vector"].list.to_array(width).to_numpy()

@@ -56,7 +56,7 @@ def chunk_missing(
     texts: Iterable[pl.DataFrame],
     advance: Callable[[int], None] = lambda done: None,
 ) -> ChunkCounts:
-    """Chunk texts and commit a shard every few megabytes.
+    """Chunk texts and commit a shard every few megabytes. ``store.maintain`` is left to the caller.
 
     Args:
         store: where chunks are kept.
@@ -76,7 +76,6 @@ def chunk_missing(
                 pending, size = [], 0
     if pending:
         _commit(store, chunker, pl.concat(pending), counts, advance)
-    store.maintain()
     return counts
 
 

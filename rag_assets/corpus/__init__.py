@@ -44,6 +44,7 @@ from rag_assets.corpus.models import (
 )
 from rag_assets.corpus.overrides import OVERRIDE_PREFIX
 from rag_assets.corpus.quality import Quality
+from rag_assets.corpus.ray import Ray, Workers
 from rag_assets.corpus.vllm import Vllm
 
 __all__ = [
@@ -77,6 +78,7 @@ __all__ = [
     "Publication",
     "PushSource",
     "Quality",
+    "Ray",
     "Rule",
     "S3Source",
     "Schedule",
@@ -88,6 +90,7 @@ __all__ = [
     "VllmModel",
     "Watch",
     "Webhooks",
+    "Workers",
     "json_schema",
     "load_corpora",
     "load_corpus",

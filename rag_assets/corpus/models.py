@@ -31,6 +31,7 @@ from rag_assets.corpus.events import Events, Freshness, Schedule
 from rag_assets.corpus.gpu import GPU_EMBEDDERS, K8S_NAME, K8S_NAME_IN_WORDS, Gpu
 from rag_assets.corpus.invalidation import Invalidation
 from rag_assets.corpus.quality import Quality
+from rag_assets.corpus.ray import Ray
 
 NAME_PATTERN = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$"
 COLUMN_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
@@ -236,6 +237,14 @@ class Corpus(Group):
     parsing: Parsing = Field(default=Parsing(), description="Bytes to text.")
     chunking: Chunking = Field(default=Chunking(), description="Text to chunks.")
     embedder: Embedder = Field(default=Embedder(), description="Chunks to vectors.")
+    engine: Literal["local", "ray"] = Field(
+        default="local",
+        description="Where documents are parsed, chunked and embedded. local: in the run's own process. ray: on the "
+        "actors of a Ray cluster. Both make the same.",
+    )
+    ray: Ray | None = Field(
+        default=None, description="With engine: ray, which cluster and how much of it. Unset: the defaults."
+    )
     index: Index = Field(default=Index(), description="The LanceDB table and its indexes.")
     gpu: Gpu | None = Field(
         default=None,
@@ -313,6 +322,13 @@ class Corpus(Group):
                 "steps on different machines must agree"
             )
         return gpu
+
+    @field_validator("ray")
+    @classmethod
+    def _ray_is_the_engine(cls, ray: Ray | None, info: ValidationInfo) -> Ray | None:
+        if ray is not None and info.data.get("engine") == "local":
+            raise ValueError("needs engine: ray; without it, nothing runs on a cluster")
+        return ray
 
     @field_validator("gate")
     @classmethod

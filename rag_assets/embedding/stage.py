@@ -4,21 +4,21 @@
 the model refuses is found by bisection and kept as a row with a reason instead of a vector;
 its neighbours go on.
 
-Run alone: ``embed_missing(embedding_store(objects, embedder.fingerprint, embedder.about), embedder, frames, 2048)``.
+Run alone: ``embed_missing(embedding_store(objects, embedder), embedder, frames, 2048)``.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
 from rag_assets.embedding.ahead import ahead
 from rag_assets.embedding.embedder import Embedder
+from rag_assets.embedding.parity import ParityLog
 from rag_assets.errors import EmbeddingFailed, ModelError
 from rag_assets.store.content import ContentStore
 from rag_assets.store.objects import ObjectStore
@@ -40,8 +40,12 @@ class EmbeddingCounts:
     bytes: int = 0
 
 
-def embedding_store(objects: ObjectStore, fingerprint: str, about: Mapping[str, Any]) -> ContentStore:
-    """Vectors under an embedder's fingerprint, keyed by the hash of the embedded text."""
+def embedding_store(objects: ObjectStore, embedder: Embedder) -> ContentStore:
+    """Vectors under an embedder's fingerprint, or that of the one it equals; keyed by the hash of the embedded text."""
+    parity = ParityLog(objects).find(embedder.fingerprint)
+    fingerprint, about = (
+        (embedder.fingerprint, embedder.about) if parity is None else (parity.same_as, parity.about)
+    )
     return ContentStore(objects, "embeddings", fingerprint, SCHEMA, about)
 
 
@@ -57,6 +61,8 @@ def embed_missing(
 
     While the model computes, the texts of the next shard are looked up and the vectors of the last
     one are written.
+
+    ``store.maintain`` is left to the caller: of many who write into one store, one tidies up.
 
     Args:
         store: where vectors are kept.
@@ -88,7 +94,6 @@ def embed_missing(
             advance(rows.height)
         if written is not None:
             counts.bytes += written.result()
-    store.maintain()
     return counts
 
 

@@ -44,6 +44,7 @@ def documents(pipeline: Pipeline, snapshot: Snapshot, counts: DocumentCounts) ->
             counts, "listed", "new", "changed", "moved", "deleted", "unchanged", "read", "parsed", "reused"
         ),
         "bytes_read": counts.bytes_read,
+        **_ahead(pipeline),
         "preview": _table(preview),
     }
 
@@ -72,6 +73,7 @@ def chunks(pipeline: Pipeline, snapshot: Snapshot, counts: ChunkCounts) -> Facts
     """Counts, and a preview with the distribution of lengths when something was chunked."""
     facts: Facts = {
         **_counts(counts, "chunked", "reused", "chunks", "tokens", "bytes"),
+        **_ahead(pipeline),
         "fingerprint": pipeline.chunker.fingerprint,
         "snapshot": snapshot.number,
     }
@@ -99,6 +101,12 @@ def embeddings(pipeline: Pipeline, run_id: str, counts: EmbeddingCounts) -> Fact
             "tokens_per_second": round(counts.tokens / seconds, 1),
         }
     return facts
+
+
+def _ahead(pipeline: Pipeline) -> Facts:
+    """What a cluster made in this stage of what later ones look for; nothing without a cluster."""
+    made = pipeline.ahead
+    return {} if made is None else {"embedded_ahead": made.embedded, "poisoned_ahead": made.poisoned}
 
 
 def candidate(found: Candidate, state: str) -> Facts:

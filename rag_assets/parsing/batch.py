@@ -85,17 +85,17 @@ def parse_batch(
     limits: str,
     counts: DocumentCounts,
 ) -> pl.DataFrame:
-    """Snapshot rows of one batch; documents that no store holds are parsed and committed first."""
+    """Snapshot rows of one batch; documents that no store holds are parsed and committed first.
+
+    ``maintain`` of the stores is left to the caller: of many who write into one store, one tidies up.
+    """
     parsed: list[pl.DataFrame] = []
     for format in sorted({found.format for found in batch if found.format and found.data is not None}):
         store = stores.setdefault(format, document_store(objects, format))
         data = {found.key: found.data for found in batch if found.format == format and found.key}
         keys = pl.Series("key", list(data), dtype=pl.String)
         present = store.collect(keys, ("text_key", "title", "metadata", "reason", "detail", "limits"))
-        # A rejection by limits holds only for those limits.
-        present = present.filter(
-            ~(pl.col("reason").is_in(list(LIMIT_REASONS)) & (pl.col("limits") != limits)).fill_null(False)
-        )
+        present = present.filter(~_under_other_limits(limits))
         missing = [key for key in data if key not in set(present["key"])]
         parsed.append(_outcomes(present, format))
         if missing:
@@ -108,10 +108,30 @@ def parse_batch(
             parsed.append(_outcomes(rows, format))
         counts.parsed += len(missing)
         counts.reused += sum(found.format == format for found in batch) - len(missing)
-        store.maintain()
     counts.read += sum(found.data is not None for found in batch)
     counts.bytes_read += sum(len(found.data) for found in batch if found.data is not None)
     return _snapshot_rows(batch, parsed)
+
+
+def to_replace(
+    objects: ObjectStore, stores: dict[str, ContentStore], batch: list[Read], limits: str
+) -> set[tuple[str, str]]:
+    """(format, key) of documents that were rejected under other limits: ``parse_batch`` drops such rows.
+
+    Nobody else may write while rows are dropped, so that those who write at the same time leave these out.
+    """
+    found: set[tuple[str, str]] = set()
+    for format in {read.format for read in batch if read.format and read.key}:
+        store = stores.setdefault(format, document_store(objects, format))
+        keys = [read.key for read in batch if read.format == format and read.key]
+        rows = store.collect(pl.Series("key", keys, dtype=pl.String), ("reason", "limits"))
+        found |= {(format, key) for key in rows.filter(_under_other_limits(limits))["key"]}
+    return found
+
+
+def _under_other_limits(limits: str) -> pl.Expr:
+    """A rejection by limits holds only for those limits."""
+    return (pl.col("reason").is_in(list(LIMIT_REASONS)) & (pl.col("limits") != limits)).fill_null(False)
 
 
 def _snapshot_rows(batch: list[Read], parsed: list[pl.DataFrame]) -> pl.DataFrame:
@@ -211,7 +231,10 @@ def parse_ahead(
         batch.append(Read(item, "", format_of(item.uri), digest(data), data, None))
     if not batch:
         return found
+    stores: dict[str, ContentStore] = {}
     with ParserPool(corpus.parsing) as pool:
-        rows = parse_batch(objects, {}, pool, batch, limits_of(corpus), DocumentCounts())
+        rows = parse_batch(objects, stores, pool, batch, limits_of(corpus), DocumentCounts())
+    for store in stores.values():
+        store.maintain()
     rejected = rows.filter(pl.col("status") == QUARANTINED).select("document_id", "reason", "detail")
     return found | {document: f"{reason}: {detail}" for document, reason, detail in rejected.iter_rows()}

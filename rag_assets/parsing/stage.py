@@ -15,25 +15,26 @@ from concurrent.futures import ThreadPoolExecutor
 import polars as pl
 
 from rag_assets import corpus as models
-from rag_assets.errors import QuarantineExceeded, SourceObjectUnreadable, SourceObjectVanished
-from rag_assets.parsing.batch import DocumentCounts, Read, limits_of, parse_batch
-from rag_assets.parsing.document import LIMIT_REASONS, Rejection
-from rag_assets.parsing.formats import format_of
+from rag_assets.errors import QuarantineExceeded
+from rag_assets.parsing.batch import DocumentCounts, limits_of, parse_batch
+from rag_assets.parsing.document import LIMIT_REASONS
 from rag_assets.parsing.parse import parser_fingerprint
 from rag_assets.parsing.pool import ParserPool
+from rag_assets.parsing.reading import READERS, Listed, batches_of, read_batch
 from rag_assets.sources.diff import compare
-from rag_assets.sources.source import Source, SourceObject
+from rag_assets.sources.source import Source
 from rag_assets.store.content import ContentStore
-from rag_assets.store.digest import digest
 from rag_assets.store.erasures import ErasureLog
 from rag_assets.store.objects import ObjectStore
 from rag_assets.store.snapshots import QUARANTINED, Snapshot, SnapshotStore
 from rag_assets.store.snapshots import SCHEMA as SNAPSHOT_SCHEMA
 
-BATCH_DOCUMENTS = 1024
-BATCH_BYTES = 16_000_000
 NAMED_DOCUMENTS = 5
-READERS = 16  # concurrent reads: an S3 source answers in tens of milliseconds
+
+Processed = tuple[pl.DataFrame, list[str]]
+"""Snapshot rows of some documents, and the ids of those that were gone when they were to be read."""
+Process = Callable[[Sequence[Listed], DocumentCounts], Iterator[Processed]]
+"""Reads and parses documents, commits what was parsed, and counts what it did."""
 
 
 def check_quarantine(snapshots: SnapshotStore, snapshot: Snapshot, parsing: models.Parsing) -> None:
@@ -60,6 +61,7 @@ def update_documents(
     *,
     only: Collection[str] | None = None,
     advance: Callable[[int, int], None] = lambda done, total: None,
+    process: Process | None = None,
 ) -> tuple[Snapshot, DocumentCounts]:
     """List the sources, read and parse what may have changed, and commit the next snapshot.
 
@@ -72,6 +74,7 @@ def update_documents(
         only: ids of the documents that may have changed; nothing else is listed, read or compared.
             None lists everything. A corpus without a snapshot is listed whatever is named.
         advance: told how many of how many changed documents have been dealt with.
+        process: reads and parses; None does it here.
 
     Returns:
         The snapshot that now holds (the previous one if nothing changed) and what was done.
@@ -107,13 +110,12 @@ def update_documents(
     wanted = sorted((entry for entry in listed if entry[2].document_id in to_read), key=_document_id)
     del listed
     counts = DocumentCounts(listed=listing.height, unchanged=comparison.unchanged.len())
-    stores: dict[str, ContentStore] = {}
     frames: list[pl.DataFrame] = []
     vanished: list[str] = []
-    with ParserPool(corpus.parsing) as pool:
-        for batch in _read_batches(wanted, corpus.parsing.max_bytes, vanished):
-            frames.append(parse_batch(objects, stores, pool, batch, limits, counts))
-            advance(sum(frame.height for frame in frames), len(wanted))
+    for rows, gone in (process or process_here(objects, corpus))(wanted, counts):
+        frames.append(rows)
+        vanished += gone
+        advance(sum(frame.height for frame in frames), len(wanted))
     upserts = pl.concat([pl.DataFrame(schema=SNAPSHOT_SCHEMA), *frames])
     known_ids = known["document_id"]
     removed = pl.concat([comparison.vanished, pl.Series(vanished, dtype=pl.String)])
@@ -122,12 +124,27 @@ def update_documents(
     return snapshots.commit(previous, upserts, removed, facts), counts
 
 
-def _find(
-    sources: Sequence[tuple[str, Source]], ids: Collection[str]
-) -> list[tuple[str, Source, SourceObject]]:
+def process_here(objects: ObjectStore, corpus: models.Corpus) -> Process:
+    """Reading and parsing on this machine."""
+
+    def process(wanted: Sequence[Listed], counts: DocumentCounts) -> Iterator[Processed]:
+        stores: dict[str, ContentStore] = {}
+        limits = limits_of(corpus)
+        with ParserPool(corpus.parsing) as pool:
+            for part in batches_of(wanted, corpus.parsing.max_bytes):
+                batch, gone = read_batch(part, corpus.parsing.max_bytes)
+                rows = parse_batch(objects, stores, pool, batch, limits, counts)
+                for store in stores.values():
+                    store.maintain()
+                yield rows, gone
+
+    return process
+
+
+def _find(sources: Sequence[tuple[str, Source]], ids: Collection[str]) -> list[Listed]:
     """What a listing of all sources would hold of some documents."""
 
-    def find(entry: tuple[str, Source, str]) -> tuple[str, Source, SourceObject] | None:
+    def find(entry: tuple[str, Source, str]) -> Listed | None:
         prefix, source, document = entry
         item = source.find(document)
         return None if item is None else (prefix, source, item)
@@ -137,7 +154,7 @@ def _find(
         return [found for found in pool.map(find, places) if found is not None]
 
 
-def _document_id(entry: tuple[str, Source, SourceObject]) -> str:
+def _document_id(entry: Listed) -> str:
     return entry[2].document_id
 
 
@@ -154,45 +171,6 @@ def _parser_current(known: pl.DataFrame) -> pl.DataFrame:
         .with_columns(version=pl.when(stale).then(None).otherwise("version"))
         .drop("current")
     )
-
-
-def _read_batches(
-    wanted: list[tuple[str, Source, SourceObject]], max_bytes: int, vanished: list[str]
-) -> Iterator[list[Read]]:
-    """Read objects in batches bounded by number and bytes; ids that are gone are put into ``vanished``."""
-
-    def read(entry: tuple[str, Source, SourceObject]) -> Read | None:
-        prefix, source, item = entry
-        format = format_of(item.uri)
-        rejection = None
-        data = None
-        if format is None:
-            suffix = item.uri.rsplit("/", 1)[-1].rpartition(".")[2] if "." in item.uri else "none"
-            rejection = Rejection("unsupported", f"no parser for files of this type (extension: {suffix})")
-        elif item.size > max_bytes:
-            rejection = Rejection("oversized", f"{item.size} bytes; parsing.max_bytes allows {max_bytes}")
-        else:
-            try:
-                data = source.read(item)
-            except SourceObjectVanished:
-                vanished.append(item.document_id)
-                return None
-            except SourceObjectUnreadable as error:
-                rejection = Rejection("unreadable", str(error))
-        key = None if data is None else digest(data)
-        return Read(item, prefix, format, key, data, rejection)
-
-    with ThreadPoolExecutor(READERS) as pool:
-        start = 0
-        while start < len(wanted):
-            size, end = 0, start
-            while (
-                end < len(wanted) and end - start < BATCH_DOCUMENTS and (size < BATCH_BYTES or end == start)
-            ):
-                size += min(wanted[end][2].size, max_bytes)
-                end += 1
-            yield [found for found in pool.map(read, wanted[start:end]) if found is not None]
-            start = end
 
 
 def _count_changes(

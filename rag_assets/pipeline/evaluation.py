@@ -166,15 +166,17 @@ def _judged(pipeline: Pipeline, questions: pl.DataFrame, incomparable: str | Non
 def _costs(pipeline: Pipeline, candidate: Candidate, questions: pl.DataFrame) -> list[Cost]:
     """What it took to embed in the last run, and to answer and judge every question once."""
     prices = pipeline.corpus.evaluation.prices
-    embedded = pipeline.runs.of(pipeline.run_id).get("stages", {}).get("embeddings", {})
+    stages = pipeline.runs.of(pipeline.run_id).get("stages", {})
+    embedded = stages.get("embeddings", {})
+    ahead = [stage["ahead"] for stage in stages.values() if "ahead" in stage]  # by a cluster
     found = [
         cost_of(
             prices,
             "embedding, this run",
             str(pipeline.embedder.about["model"]),
             candidate.documents,
-            prompt_tokens=int(embedded.get("tokens", 0)),
-            seconds=float(embedded.get("seconds", 0.0)) if embedded.get("embedded") else 0.0,
+            prompt_tokens=int(embedded.get("tokens", 0)) + sum(int(made["tokens"]) for made in ahead),
+            seconds=sum(float(stage["seconds"]) for stage in [embedded, *ahead] if stage.get("embedded")),
         )
     ]
     if pipeline.models is None:

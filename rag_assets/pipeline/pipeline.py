@@ -12,18 +12,16 @@ from dataclasses import asdict, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-import polars as pl
-
 from rag_assets.answers.asking import AskCounts
 from rag_assets.answers.generator import Generator
 from rag_assets.chunking.chunker import Chunker
-from rag_assets.chunking.stage import ChunkCounts, chunk_missing, chunk_store
+from rag_assets.chunking.stage import ChunkCounts, chunk_store
 from rag_assets.corpus import Corpus
-from rag_assets.embedding.canary import check_canary
+from rag_assets.distributed import Ahead, RayEngine
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.embedding.open import open_embedder, reader_settings
 from rag_assets.embedding.parity import Parity, ParityLog
-from rag_assets.embedding.stage import EmbeddingCounts, embed_missing, embedding_store
+from rag_assets.embedding.stage import EmbeddingCounts, embedding_store
 from rag_assets.errors import ConfigurationError, StageIncomplete, StoreUnavailable, VerificationFailed
 from rag_assets.evaluation.report import Report
 from rag_assets.evaluation.search import Search
@@ -40,10 +38,11 @@ from rag_assets.pipeline.answers import AnsweredVersion, Version
 from rag_assets.pipeline.candidate import build_candidate
 from rag_assets.pipeline.evaluation import evaluate_candidate
 from rag_assets.pipeline.events import EventCounts, acknowledge, apply_events
+from rag_assets.pipeline.making import made_ahead, make_chunks, make_vectors
 from rag_assets.pipeline.progress import Progress, silent
 from rag_assets.pipeline.quality import check_quality, require_quality
 from rag_assets.pipeline.runs import RunRecords
-from rag_assets.pipeline.work import chunk_frames, documents_to_process, texts_of
+from rag_assets.pipeline.work import chunk_frames, documents_to_process
 from rag_assets.publication.log import Publication, PublicationLog
 from rag_assets.publication.publish import publish, require_nothing_erased
 from rag_assets.publication.retention import retain
@@ -118,8 +117,7 @@ class Pipeline:
     @cached_property
     def embedding_store(self) -> ContentStore:
         """Vectors under the current fingerprint."""
-        about = self.embedder.about if self.parity is None else self.parity.about
-        return embedding_store(self.objects, self.vectors, about)
+        return embedding_store(self.objects, self.embedder)
 
     @cached_property
     def rows(self) -> RowSource:
@@ -130,6 +128,18 @@ class Pipeline:
     def standards(self) -> Standards:
         """What candidates are held to, under the current corpus file."""
         return Standards(self.objects, self.corpus)
+
+    @cached_property
+    def cluster(self) -> RayEngine | None:
+        """Makes ahead what the stages look for; None where the stages themselves do the work."""
+        if self.corpus.engine == "local":
+            return None
+        return RayEngine(self.objects, self.corpus, self.chunker, self.embedder)
+
+    @property
+    def ahead(self) -> Ahead | None:
+        """What a cluster made of chunks and vectors in the last stage; None without a cluster."""
+        return None if self.cluster is None else self.cluster.ahead
 
     @property
     def models(self) -> tuple[Generator, Judge] | None:
@@ -177,6 +187,8 @@ class Pipeline:
             snapshot, counts = self.update_snapshot(None)
             events = EventCounts()
         facts = {**asdict(counts), "snapshot": snapshot.number, "events": asdict(events)}
+        if self.ahead is not None:
+            facts |= made_ahead(self, self.ahead)
         self._record("documents", facts, started)
         return snapshot, counts, events
 
@@ -189,24 +201,15 @@ class Pipeline:
             list(zip(prefixes, open_sources(self.corpus, self.objects), strict=True)),
             only=only,
             advance=lambda done, total: self._progress("documents", done, total),
+            process=None if self.cluster is None else self.cluster.documents,
         )
 
     def chunks(self, *, everything: bool = False) -> ChunkCounts:
         """Chunk the texts that no store holds yet; ``everything`` looks at unchanged documents, too."""
         started = time.perf_counter()
         documents = documents_to_process(self, everything=everything)
-        keys = documents["text_key"].unique(maintain_order=True)
-        missing = self.chunk_store.missing(keys)
-        done = 0
-
-        def advance(texts: int) -> None:
-            nonlocal done
-            done += texts
-            self._progress("chunks", done, missing.len())
-
-        counts = chunk_missing(self.chunk_store, self.chunker, texts_of(self, documents, missing), advance)
-        counts.reused = keys.len() - missing.len()
-        self._record("chunks", asdict(counts), started)
+        counts, facts = make_chunks(self, documents, self._progress)
+        self._record("chunks", {**asdict(counts), **facts}, started)
         return counts
 
     def embeddings(self, *, everything: bool = False) -> EmbeddingCounts:
@@ -214,29 +217,7 @@ class Pipeline:
         started = time.perf_counter()
         check_quarantine(self.snapshots, self.snapshots.latest(), self.corpus.parsing)
         documents = documents_to_process(self, everything=everything)
-        total = sum(frame.height for frame in chunk_frames(self, documents, ("embedding_key",)))
-        done = 0
-
-        def advance(texts: int) -> None:
-            nonlocal done
-            done += texts
-            self._progress("embeddings", done, total)
-
-        counts = embed_missing(
-            self.embedding_store,
-            self.embedder,
-            (
-                frame.select(
-                    key="embedding_key",
-                    text=pl.col("context") + pl.col("text"),
-                    tokens=pl.col("tokens").cast(pl.Int64),
-                )
-                for frame in chunk_frames(self, documents, ("embedding_key", "context", "text", "tokens"))
-            ),
-            self.corpus.embedder.shard_chunks,
-            advance,
-            lambda: check_canary(self.embedding_store, self.embedder),
-        )
+        counts = make_vectors(self, documents, self._progress)
         self._record("embeddings", asdict(counts), started)
         if counts.embedded:
             self.runs.measured(self.embedder.fingerprint, counts.tokens, time.perf_counter() - started)

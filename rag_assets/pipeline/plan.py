@@ -82,7 +82,9 @@ def plan(
     """
     with tempfile.TemporaryDirectory(prefix="rag-assets-plan-") as folder:
         overlay = OverlayStore.over(objects, ObjectStore.open(Path(folder)))
-        pipeline = Pipeline(overlay, corpus, run_id="plan", progress=progress)
+        # Here, and not on a cluster: its machines do not see what only this overlay holds.
+        here = corpus.model_copy(update={"engine": "local", "ray": None})
+        pipeline = Pipeline(overlay, here, run_id="plan", progress=progress)
         snapshot, documents, _ = pipeline.documents()
         chunks = pipeline.chunks()
         texts = texts_to_embed(pipeline)

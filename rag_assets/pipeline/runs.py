@@ -80,10 +80,13 @@ class RunRecords:
 def summary(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The ``last_run`` object of ``status``: documents_changed, embedded_texts, reused_texts, seconds."""
     documents, embeddings = stages.get("documents", {}), stages.get("embeddings", {})
+    ahead = [stage["ahead"] for stage in stages.values() if "ahead" in stage]  # by a cluster
+    embedded = sum(made["embedded"] for made in ahead)
+    made = embedded + sum(made["poisoned"] for made in ahead)
     return {
         "documents_changed": sum(documents.get(name, 0) for name in ("new", "changed", "moved", "deleted")),
-        "embedded_texts": embeddings.get("embedded", 0),
-        "reused_texts": embeddings.get("reused", 0),
+        "embedded_texts": embeddings.get("embedded", 0) + embedded,
+        "reused_texts": max(0, embeddings.get("reused", 0) - made),
         "seconds": round(sum(stage.get("seconds", 0.0) for stage in stages.values()), 3),
     }
 

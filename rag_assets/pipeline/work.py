@@ -51,6 +51,18 @@ def chunk_frames(
             yield rows.drop("key").filter(pl.col("embedding_key").list.len() > 0).explode(columns)
 
 
+def without_vectors(pipeline: Pipeline, documents: pl.DataFrame) -> pl.Series:
+    """Keys of the documents' texts of which a chunk has no vector."""
+    keys = documents["text_key"].unique(maintain_order=True)
+    found = [pl.Series("key", [], dtype=pl.String)]
+    for start in range(0, keys.len(), SLICE):
+        for rows in pipeline.chunk_store.get(keys.slice(start, SLICE), ("embedding_key",)):
+            chunks = rows.filter(pl.col("embedding_key").list.len() > 0).explode("embedding_key")
+            missing = pipeline.embedding_store.missing(chunks["embedding_key"])
+            found.append(chunks.filter(pl.col("embedding_key").is_in(missing.implode()))["key"])
+    return pl.concat(found).unique(maintain_order=True)
+
+
 def texts_to_embed(pipeline: Pipeline) -> pl.DataFrame:
     """key and tokens of every distinct text of the documents to process, embedded already or not."""
     frames = list(chunk_frames(pipeline, documents_to_process(pipeline), ("embedding_key", "tokens")))

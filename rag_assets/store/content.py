@@ -158,6 +158,23 @@ class ContentStore:
                 self.commit(kept)
             self._delete([shard])
 
+    def refresh(self) -> None:
+        """Take in what other processes wrote or merged since this instance looked: one listing and the new keys."""
+        if self._loaded is None:
+            return
+        present = self._loaded
+        shards = self._listed()
+        known = present.keys.keys() | present.indexed
+        try:
+            fresh = self._read_keys(sorted(shards - known))
+        except ObjectNotFound:  # merged since it was listed: look at everything anew when it is needed
+            self._forget()
+            return
+        if fresh or known - shards:
+            present.keys = {shard: keys for shard, keys in present.keys.items() if shard in shards} | fresh
+            present.indexed &= shards
+            present.entries = None
+
     def maintain(self) -> None:
         """Merge small shards and renew the index, when there is enough to do. Cheap otherwise."""
         for with_index in (True, False):
@@ -233,10 +250,7 @@ class ContentStore:
     def _load(self, *, with_index: bool = True) -> _Present:
         attempt = 1
         while self._loaded is None:
-            shards = {
-                info.path.rsplit("/", 1)[1].removesuffix(".parquet")
-                for info in self._objects.list(f"{self._root}/shards")
-            }
+            shards = self._listed()
             index = KeyIndex(self._objects, self._root, ignored=not with_index)
             indexed = shards & index.shards
             try:
@@ -246,6 +260,12 @@ class ContentStore:
                     raise
                 attempt += 1
         return self._loaded
+
+    def _listed(self) -> set[str]:
+        return {
+            info.path.rsplit("/", 1)[1].removesuffix(".parquet")
+            for info in self._objects.list(f"{self._root}/shards")
+        }
 
     def _read_keys(self, shards: list[str]) -> dict[str, pl.Series]:
         with ThreadPoolExecutor(READERS) as pool:

@@ -44,6 +44,8 @@ gate:
     - {metric: recall@5, min: 0.8}
     - {metric: mrr, mode: vector, tag: hr, max_drop: 0.02}
 publication: {keep: 5}
+engine: ray
+ray: {gpu_workers: {max: 8}, gpus_per_worker: 0.5}
 """
 
 
@@ -76,6 +78,8 @@ def test_every_group_can_be_set(tmp_path: Path) -> None:
     assert corpus.gold_path == tmp_path / "handbook.jsonl"
     assert corpus.gate.rules[1].max_drop == 0.02
     assert corpus.index.text.language == "German"
+    assert corpus.ray is not None
+    assert (corpus.ray.gpu_workers.min, corpus.ray.gpu_workers.max) == (1, 8)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +137,22 @@ def test_every_group_can_be_set(tmp_path: Path) -> None:
         (
             MINIMAL + "events:\n  watch:\n",
             ":5: events.watch: found nothing; write watch: {} to turn it on, or leave the line out",
+        ),
+        (
+            MINIMAL + "ray: {address: 'ray-head:6379'}\n",
+            ":4: ray: needs engine: ray; without it, nothing runs on a cluster",
+        ),
+        (
+            MINIMAL + "engine: ray\nray:\n  address: ray://head\n",
+            ":6: ray.address: 'ray://head' is no address; allowed: auto, local, or host:port of a Ray head",
+        ),
+        (
+            MINIMAL + "engine: ray\nray:\n  cpu_workers: {min: 3, max: 2}\n",
+            ":6: ray.cpu_workers: min (3) must not be above max (2)",
+        ),
+        (
+            MINIMAL + "engine: ray\nray:\n  gpus_per_worker: 1.5\n",
+            ":6: ray.gpus_per_worker: 1.5 cannot be had: above one GPU, Ray gives whole ones",
         ),
         ("sources:\n  - type: folder\n", ":2: sources.0.path: missing; this field is required"),
         (

@@ -107,7 +107,7 @@ def frame(texts: list[str]) -> pl.DataFrame:
 
 
 def store_of(root: Path, embedder: Embedder) -> ContentStore:
-    return embedding_store(ObjectStore.open(root), embedder.fingerprint, embedder.about)
+    return embedding_store(ObjectStore.open(root), embedder)
 
 
 def test_a_text_that_the_server_refuses_is_quarantined_and_its_neighbours_go_on(

@@ -61,7 +61,7 @@ def texts(count: int, start: int = 0) -> list[str]:
 
 def test_each_text_is_embedded_once_whatever_repeats(tmp_path: Path) -> None:
     embedder = Frail()
-    store = embedding_store(ObjectStore.open(tmp_path), embedder.fingerprint, embedder.about)
+    store = embedding_store(ObjectStore.open(tmp_path), embedder)
     done: list[int] = []
     frames = [frame([*texts(5), *texts(5)]), frame(texts(8)), frame(texts(3))]
     counts = embed_missing(store, embedder, frames, 4, done.append)
@@ -88,16 +88,14 @@ def test_a_shard_is_committed_every_so_many_texts(tmp_path: Path) -> None:
 
     with pytest.raises(Killed):
         embed_missing(
-            embedding_store(objects, embedder.fingerprint, embedder.about),
+            embedding_store(objects, embedder),
             embedder,
             [frame(texts(20))],
             3,
             die_later,
         )
     resumed = Frail()
-    counts = embed_missing(
-        embedding_store(objects, resumed.fingerprint, resumed.about), resumed, [frame(texts(20))], 3
-    )
+    counts = embed_missing(embedding_store(objects, resumed), resumed, [frame(texts(20))], 3)
     assert (counts.embedded, counts.reused) == (11, 9)
     assert not set(embedder.embedded) & set(resumed.embedded)
 
@@ -108,9 +106,7 @@ def test_exactly_the_poison_texts_are_quarantined(
     tmp_path_factory: pytest.TempPathFactory, poison: set[int], shard: int
 ) -> None:
     embedder = Frail(f"text {number}" for number in poison)
-    store = embedding_store(
-        ObjectStore.open(tmp_path_factory.mktemp("poison")), embedder.fingerprint, embedder.about
-    )
+    store = embedding_store(ObjectStore.open(tmp_path_factory.mktemp("poison")), embedder)
     counts = embed_missing(store, embedder, [frame(texts(64))], shard)
     assert (counts.poisoned, counts.embedded) == (len(poison), 64 - len(poison))
     rows = store.collect(frame(texts(64))["key"])
@@ -127,7 +123,7 @@ def test_exactly_the_poison_texts_are_quarantined(
 def test_one_poison_text_among_64_costs_few_calls(tmp_path: Path) -> None:
     embedder = Frail(["text 41"])
     embed_missing(
-        embedding_store(ObjectStore.open(tmp_path), embedder.fingerprint, embedder.about),
+        embedding_store(ObjectStore.open(tmp_path), embedder),
         embedder,
         [frame(texts(64))],
         64,
@@ -138,7 +134,7 @@ def test_one_poison_text_among_64_costs_few_calls(tmp_path: Path) -> None:
 
 def test_a_broken_model_is_an_error_and_quarantines_nothing(tmp_path: Path) -> None:
     embedder = Frail(broken=True)
-    store = embedding_store(ObjectStore.open(tmp_path), embedder.fingerprint, embedder.about)
+    store = embedding_store(ObjectStore.open(tmp_path), embedder)
     with pytest.raises(ModelError, match="refuses even a plain sentence: the model choked"):
         embed_missing(store, embedder, [frame(texts(16))], 16)
     assert store.missing(frame(texts(16))["key"]).len() == 16

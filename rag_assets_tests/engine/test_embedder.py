@@ -86,6 +86,8 @@ def test_an_engine_that_was_killed_is_unavailable_and_then_started_anew() -> Non
 
 def test_closing_ends_the_engines_processes() -> None:
     embed(open_embedder(Config.model_validate(VLLM)), ["A dog."])
-    assert engines()
+    running = engines()
+    assert running
     close_engines()
-    assert not engines()
+    _, alive = psutil.wait_procs(running, timeout=30)
+    assert not alive

@@ -55,6 +55,27 @@ def shards(url: str) -> dict[str, bytes]:
     return {info.path: objects.get(info.path) for info in objects.list(f"{ROOT}/shards")}
 
 
+def test_what_another_process_wrote_or_merged_is_there_after_a_refresh(store_url: str, small: None) -> None:
+    mine, other = open_store(store_url), open_store(store_url)
+    mine.commit(rows([1]))
+    assert other.missing(keys([1, 2])).to_list() == [key(2)]
+    mine.commit(rows([2]))
+    assert other.missing(keys([1, 2])).to_list() == [
+        key(2)
+    ]  # it has looked, and does not look again by itself
+    other.refresh()
+    assert other.missing(keys([1, 2])).is_empty()
+    for number in range(3, 12):
+        mine.commit(rows([number]))
+    mine.maintain()
+    other.refresh()
+    assert other.missing(keys(range(1, 12))).is_empty()
+    assert found(other, range(1, 12)) == expected(range(1, 12))
+    fresh = open_store(store_url)
+    fresh.refresh()
+    assert fresh.missing(keys([11, 12])).to_list() == [key(12)]
+
+
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thresholds so low that a few commits merge and index."""
