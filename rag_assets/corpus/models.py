@@ -15,6 +15,7 @@ from pydantic import (
     PrivateAttr,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from rag_assets.corpus.base import Group
@@ -26,6 +27,7 @@ from rag_assets.corpus.evaluation import (
     URL_PATTERN,
     Evaluation,
     Gate,
+    VllmModel,
 )
 from rag_assets.corpus.events import Events, Freshness, Schedule
 from rag_assets.corpus.gpu import GPU_EMBEDDERS, K8S_NAME, K8S_NAME_IN_WORDS, Gpu
@@ -322,6 +324,22 @@ class Corpus(Group):
                 "steps on different machines must agree"
             )
         return gpu
+
+    @model_validator(mode="after")
+    def _engines_fit_the_gpus(self) -> Corpus:
+        answers = self.evaluation.answers
+        models = [answers.generator, answers.judge] if answers is not None else []
+        engines = [self.embedder.vllm, *(model.vllm for model in models if isinstance(model, VllmModel))]
+        wanted = max(
+            (one.tensor_parallel_size * one.data_parallel_size for one in engines if one is not None),
+            default=1,
+        )
+        if self.gpu is not None and wanted > self.gpu.count:
+            raise ValueError(
+                f"gpu.count is {self.gpu.count}, but an engine wants tensor_parallel_size times data_parallel_size = "
+                f"{wanted} GPUs"
+            )
+        return self
 
     @field_validator("ray")
     @classmethod

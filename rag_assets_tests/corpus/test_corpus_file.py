@@ -135,6 +135,11 @@ def test_every_group_can_be_set(tmp_path: Path) -> None:
             ":4: embedder: vllm belongs to type vllm; the type is sentence-transformers",
         ),
         (
+            MINIMAL
+            + "embedder: {type: vllm, precision: bfloat16, vllm: {tensor_parallel_size: 4}}\ngpu: {count: 2}\n",
+            ":1: (file): gpu.count is 2, but an engine wants tensor_parallel_size times data_parallel_size = 4 GPUs",
+        ),
+        (
             MINIMAL + "events:\n  watch:\n",
             ":5: events.watch: found nothing; write watch: {} to turn it on, or leave the line out",
         ),
