@@ -206,6 +206,7 @@ class Engine:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def _stop_loop(self) -> None:
+        self._submit(_cancel_others()).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -263,6 +264,14 @@ async def _start(settings: EngineSettings) -> AsyncLLM:
             f"vLLM cannot run {settings.name}: {str(error).partition(chr(10))[0]}. What its processes wrote to the log "
             "says why; often the memory is taken: lower vllm.gpu_memory_utilization"
         ) from error
+
+
+async def _cancel_others() -> None:
+    """End what is left on this loop, such as an engine's own listeners."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 def _dead(name: str) -> str:

@@ -15,6 +15,7 @@ import polars as pl
 
 from rag_assets import corpus
 from rag_assets.chunking.chunker import Chunk, Chunker
+from rag_assets.store.ahead import ahead
 from rag_assets.store.content import ContentStore
 from rag_assets.store.digest import digest
 from rag_assets.store.objects import ObjectStore
@@ -67,7 +68,7 @@ def chunk_missing(
     counts = ChunkCounts()
     pending: list[pl.DataFrame] = []
     size = 0
-    for frame in texts:
+    for frame in ahead(texts):
         for part in frame.iter_slices(256):
             pending.append(part)
             size += int(part["text"].str.len_bytes().sum())

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rag_assets.embedding.ahead import ahead
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.embedding.parity import ParityLog
 from rag_assets.errors import EmbeddingFailed, ModelError
+from rag_assets.store.ahead import ahead
 from rag_assets.store.content import ContentStore
 from rag_assets.store.objects import ObjectStore
 

@@ -23,6 +23,7 @@ from rag_assets.parsing.pool import ParserPool
 from rag_assets.parsing.reading import READERS, Listed, batches_of, read_batch
 from rag_assets.sources.diff import compare
 from rag_assets.sources.source import Source
+from rag_assets.store.ahead import ahead
 from rag_assets.store.content import ContentStore
 from rag_assets.store.erasures import ErasureLog
 from rag_assets.store.objects import ObjectStore
@@ -131,8 +132,8 @@ def process_here(objects: ObjectStore, corpus: models.Corpus) -> Process:
         stores: dict[str, ContentStore] = {}
         limits = limits_of(corpus)
         with ParserPool(corpus.parsing) as pool:
-            for part in batches_of(wanted, corpus.parsing.max_bytes):
-                batch, gone = read_batch(part, corpus.parsing.max_bytes)
+            parts = batches_of(wanted, corpus.parsing.max_bytes)
+            for batch, gone in ahead(read_batch(part, corpus.parsing.max_bytes) for part in parts):
                 rows = parse_batch(objects, stores, pool, batch, limits, counts)
                 for store in stores.values():
                     store.maintain()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rag_assets.embedding.ahead import ahead
+from rag_assets.store.ahead import ahead
 
 
 def test_items_come_in_their_order_and_one_is_made_ahead() -> None:
