@@ -15,7 +15,7 @@ from rag_assets.embedding.vllm import VllmEmbedder
 
 
 def reader_settings(config: corpus.Embedder) -> Mapping[str, Any]:
-    """What a table tells its readers of the embedder, so that they can embed queries."""
+    """What of the settings matters to who embeds queries: a table whose readers need others is another table."""
     fields = {"type", "model", "revision", "query_prefix"}
     special = {name for name in ("endpoint", "vllm") if getattr(config, name) is not None}
     return config.model_dump(mode="json", include=fields | special)

@@ -104,7 +104,7 @@ def build_candidate(
             "poisoned": poisoned_before + poisoned.height,
             "poisoned_sample": poisoned.head(5).to_dicts(),
         },
-        about={"embedder": dict(pipeline.embedder.about), "spec": asdict(spec)},
+        about={"embedder": dict(pipeline.vectors_about), "spec": asdict(spec)},
     )
     CandidateStore(objects, name).write(candidate, changes)
     progress("candidate", 4, 4)
@@ -125,7 +125,7 @@ def _reader_metadata(pipeline: Pipeline, spec: Spec) -> dict[str, Any]:
     return {
         "corpus": pipeline.corpus.name,
         "distance": pipeline.corpus.index.distance,
-        "embedder": pipeline.corpus.embedder.model_dump(mode="json"),
-        "model": dict(pipeline.embedder.about),
+        "embedder": pipeline.reader.model_dump(mode="json"),
+        "model": dict(pipeline.vectors_about),
         "chunker": spec.chunker,
     }

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from rag_assets import corpus as models
-from rag_assets.embedding.open import open_embedder, reader_settings
+from rag_assets.embedding.open import open_embedder
 from rag_assets.embedding.parity import Agreement, Parity, ParityLog, measure
 from rag_assets.errors import ConfigurationError, StageIncomplete
 from rag_assets.pipeline.pipeline import Pipeline
@@ -43,7 +43,7 @@ def measure_parity(pipeline: Pipeline, other: models.Embedder) -> Agreement:
             Parity(
                 earlier.same_as if earlier else target.fingerprint,
                 earlier.about if earlier else target.about,
-                earlier.reader if earlier else reader_settings(other),
+                earlier.reader if earlier else other.model_dump(mode="json"),
                 found,
                 now,
             ),

@@ -7,7 +7,7 @@ process or in many, one by one or all together, and after a crash wherever it ha
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +17,7 @@ from rag_assets.answers.generator import Generator
 from rag_assets.chunking.chunker import Chunker
 from rag_assets.chunking.stage import ChunkCounts, chunk_store
 from rag_assets.corpus import Corpus
+from rag_assets.corpus import Embedder as EmbedderSettings
 from rag_assets.distributed import Ahead, RayEngine
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.embedding.open import open_embedder, reader_settings
@@ -114,6 +115,18 @@ class Pipeline:
         """Fingerprint under which vectors are kept: the embedder's, or of the one that it equals."""
         return self.embedder.fingerprint if self.parity is None else self.parity.same_as
 
+    @property
+    def vectors_about(self) -> Mapping[str, Any]:
+        """What stands behind ``vectors``, readable: what readers hold the model against that they open."""
+        return self.embedder.about if self.parity is None else self.parity.about
+
+    @property
+    def reader(self) -> EmbedderSettings:
+        """Settings under which readers embed queries: those of the embedder that this one equals may need no GPU."""
+        if self.parity is None:
+            return self.corpus.embedder
+        return EmbedderSettings.model_validate(self.parity.reader)
+
     @cached_property
     def embedding_store(self) -> ContentStore:
         """Vectors under the current fingerprint."""
@@ -151,9 +164,8 @@ class Pipeline:
         table = open_table(self.objects, self.corpus.name, at=version)
         if table is None:
             raise StoreUnavailable(f"{self.corpus.name}: there is no table to search")
-        reader = read_metadata(table.schema)["embedder"]
-        settings = type(self.corpus.embedder).model_validate(reader)
-        same = reader == reader_settings(self.corpus.embedder)
+        settings = type(self.corpus.embedder).model_validate(read_metadata(table.schema)["embedder"])
+        same = settings == self.corpus.embedder
         embedder = self.embedder if same else open_embedder(settings)
         return BatchSearch(PinnedIndex(table, embedder.embed_queries))
 
@@ -163,8 +175,7 @@ class Pipeline:
             snapshot.digest,
             self.chunker.fingerprint,
             self.vectors,
-            # Readers embed queries with the embedder that this one equals: it may need no GPU.
-            reader_settings(self.corpus.embedder) if self.parity is None else self.parity.reader,
+            reader_settings(self.reader),
             self.corpus.index,
         )
 

@@ -74,6 +74,20 @@ def test_vectors_are_shared_once_they_were_measured_to_agree(tmp_path: Path, ser
     assert len(server.requests) == measured, "readers need no endpoint"
 
 
+def test_what_an_endpoint_embeds_after_the_measurement_is_read_without_it(
+    tmp_path: Path, server: FaultyServer
+) -> None:
+    workspace = made(tmp_path, served(server))
+    workspace.run()
+    assert parity(workspace)["problem"] is None
+    workspace.write("new.md", document(9))
+    workspace.run()
+    asked = len(server.requests)
+    reader = open_published("handbook", workspace.store)
+    assert {hit.document_id for hit in reader.search("Paragraph 9-1", 20)} >= {"new.md"}
+    assert len(server.requests) == asked
+
+
 def test_without_a_measurement_backends_share_nothing(tmp_path: Path, server: FaultyServer) -> None:
     workspace = made(tmp_path, {"model": MODEL, "precision": "float32"})
     workspace.run()
