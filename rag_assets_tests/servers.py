@@ -235,10 +235,16 @@ class PostgresServer:
                 return
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """End its main process with a signal; the others see that and go."""
+        """End its main process with a signal, and wait until the others have seen that and gone."""
+        import psutil
+
         assert self.process is not None
+        others = psutil.Process(self.process.pid).children(recursive=True)
         self.process.send_signal(number)
         self.process.wait()
+        # Until then one of them may still complete what it is at.
+        _, left = psutil.wait_procs(others, timeout=START_SECONDS)
+        assert not left
 
     def _answers(self) -> bool:
         import psycopg2

@@ -130,10 +130,18 @@ def create_app(corpora: Mapping[str, Corpus], inbox: Inbox, environ: Mapping[str
 
 def _hooks(corpora: Mapping[str, Corpus], environ: Mapping[str, str]) -> dict[str, Hook]:
     hooks: dict[str, Hook] = {}
+    owners: dict[str, str] = {}
     for name, corpus in corpora.items():
         webhooks = corpus.events and corpus.events.webhooks
         if webhooks:
             secrets = read_secrets(name, webhooks, environ)
+            for secret in secrets:
+                if owners.setdefault(secret, name) != name:
+                    # A signature covers the body and not the path: what was sent to one would count for the other.
+                    raise ConfigurationError(
+                        f"the corpora {owners[secret]} and {name} have the same secret, so that a delivery for one would "
+                        "be valid for the other; give each one of its own: events.webhooks.secret_variable"
+                    )
             hooks[name] = Hook(corpus, webhooks, secrets, Places(corpus, webhooks.prefix))
     if not hooks:
         raise ConfigurationError("no corpus takes events over HTTP: set events.webhooks in a corpus file")

@@ -10,7 +10,7 @@ import pytest
 
 from rag_assets.inbox import Inbox
 from rag_assets.webhooks import create_app
-from rag_assets_tests.webhooks.corpora import ENVIRON, VARIABLE, corpus, quiet_corpus
+from rag_assets_tests.webhooks.corpora import ENVIRON, NARROW_VARIABLE, VARIABLE, corpus, quiet_corpus
 from rag_assets_tests.webhooks.receivers import serving
 from rag_assets_tests.webhooks.senders import OLD_SECRET, SECRET
 
@@ -38,7 +38,7 @@ def client(inbox: Inbox) -> Iterator[httpx.Client]:
     """Speaks to a receiver of the corpora handbook, narrow (few and small requests) and quiet (none)."""
     corpora = [
         corpus(),
-        corpus("narrow", max_body_bytes=1000, requests_per_minute=3),
+        corpus("narrow", max_body_bytes=1000, requests_per_minute=3, secret_variable=NARROW_VARIABLE),
         quiet_corpus(),
     ]
     app = create_app({one.name: one for one in corpora}, inbox, ENVIRON)

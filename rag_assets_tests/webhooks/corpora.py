@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from rag_assets.corpus import Corpus, Scheme
-from rag_assets_tests.webhooks.senders import SECRET
+from rag_assets_tests.webhooks.senders import NARROW_SECRET, SECRET
 
 VARIABLE = "HANDBOOK_SECRET"
-ENVIRON = {VARIABLE: SECRET}
+NARROW_VARIABLE = "NARROW_SECRET"
+ENVIRON = {VARIABLE: SECRET, NARROW_VARIABLE: NARROW_SECRET}
 SOURCES: list[dict[str, Any]] = [
     {"type": "folder", "path": "docs", "include": ["*.md"], "exclude": ["drafts/"]},
     {"type": "push", "prefix": "cms/"},

@@ -14,6 +14,7 @@ from typing import Any
 
 KEY = b"0123456789abcdef0123456789abcdef"
 SECRET = f"whsec_{base64.b64encode(KEY).decode()}"
+NARROW_SECRET = f"whsec_{base64.b64encode(bytes(32 * [7])).decode()}"
 OLD_SECRET = f"whsec_{base64.b64encode(KEY[::-1]).decode()}"
 _ids = count(1)
 

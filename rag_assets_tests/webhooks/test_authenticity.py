@@ -10,7 +10,7 @@ import httpx
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from rag_assets.errors import SecretMissing
+from rag_assets.errors import ConfigurationError, SecretMissing
 from rag_assets.inbox import Inbox
 from rag_assets.webhooks import create_app
 from rag_assets_tests.webhooks.corpora import ENVIRON, VARIABLE, corpus
@@ -196,6 +196,13 @@ def test_a_secret_that_is_none_is_noticed_at_the_start_and_never_shown(
     assert VARIABLE in message and words in message and "openssl rand" in message
     for secret in (value or "").split():
         assert secret not in message
+
+
+def test_two_corpora_with_one_secret_are_refused_at_the_start(inbox: Inbox) -> None:
+    other = corpus().model_copy(update={"name": "manuals"})
+    with pytest.raises(ConfigurationError, match="handbook and manuals have the same secret") as caught:
+        create_app({"handbook": corpus(), "manuals": other}, inbox, {VARIABLE: f"{SECRET} {OLD_SECRET}"})
+    assert SECRET not in str(caught.value)
 
 
 def test_no_secret_is_in_what_a_debugger_or_a_trace_shows(inbox: Inbox) -> None:

@@ -10,7 +10,7 @@ from rag_assets.inbox import Inbox
 from rag_assets.webhooks import create_app
 from rag_assets.webhooks.rates import Rates
 from rag_assets.webhooks.refusal import Refusal
-from rag_assets_tests.webhooks.corpora import ENVIRON, corpus
+from rag_assets_tests.webhooks.corpora import ENVIRON, NARROW_VARIABLE, corpus
 from rag_assets_tests.webhooks.receivers import serving
 
 
@@ -53,7 +53,10 @@ def test_senders_are_counted_by_corpus_and_scheme() -> None:
 
 
 def test_requests_without_proof_are_limited_too(inbox: Inbox) -> None:
-    corpora = {"one": corpus("one", requests_per_minute=2), "two": corpus("two", requests_per_minute=1)}
+    corpora = {
+        "one": corpus("one", requests_per_minute=2),
+        "two": corpus("two", secret_variable=NARROW_VARIABLE, requests_per_minute=1),
+    }
     with serving(create_app(corpora, inbox, ENVIRON)) as client:
         headers = {"content-type": "application/json"}
         statuses = [client.post("/hooks/one", content=b"{}", headers=headers).status_code for _ in range(4)]

@@ -11,7 +11,16 @@ import httpx
 import pytest
 
 from rag_assets.inbox import Inbox
-from rag_assets_tests.webhooks.senders import SECRET, bearer, event, github, push, records, standard
+from rag_assets_tests.webhooks.senders import (
+    NARROW_SECRET,
+    SECRET,
+    bearer,
+    event,
+    github,
+    push,
+    records,
+    standard,
+)
 
 HOOK = "/hooks/handbook"
 PROBLEM = {"type", "title", "status", "reason", "detail", "errors"}
@@ -194,25 +203,28 @@ def test_a_body_that_does_not_announce_its_size_is_refused_when_it_is_too_large(
         for _ in range(100):
             yield b" " * 100
 
-    reply = client.post("/hooks/narrow", content=endless(), headers=bearer())
+    reply = client.post("/hooks/narrow", content=endless(), headers=bearer(secret=NARROW_SECRET))
     assert "larger than 1,000 bytes" in refused(reply, 413, "too-large")["detail"]
     assert inbox.counts() == {}
 
 
 def test_a_body_of_exactly_the_limit_is_taken(client: httpx.Client) -> None:
     body = event().ljust(1000)
-    assert send(client, body, bearer(), "/hooks/narrow").status_code == 202
-    refused(send(client, body + b" ", bearer(), "/hooks/narrow"), 413, "too-large")
+    assert send(client, body, bearer(secret=NARROW_SECRET), "/hooks/narrow").status_code == 202
+    refused(send(client, body + b" ", bearer(secret=NARROW_SECRET), "/hooks/narrow"), 413, "too-large")
 
 
 def test_a_sender_that_sends_too_much_is_told_when_to_come_back(client: httpx.Client) -> None:
-    replies = [send(client, event(), bearer(), "/hooks/narrow") for _ in range(4)]
+    replies = [send(client, event(), bearer(secret=NARROW_SECRET), "/hooks/narrow") for _ in range(4)]
     assert [reply.status_code for reply in replies] == [202, 202, 202, 429]
     refused(replies[-1], 429, "too-many-requests")
     assert 1 <= int(replies[-1].headers["retry-after"]) <= 60
     # Another scheme is another sender, and another corpus has its own limit.
-    assert send(client, event(), standard(body := event()), "/hooks/narrow").status_code == 401
-    assert send(client, body, standard(body), "/hooks/narrow").status_code == 202
+    assert (
+        send(client, event(), standard(body := event(), secret=NARROW_SECRET), "/hooks/narrow").status_code
+        == 401
+    )
+    assert send(client, body, standard(body, secret=NARROW_SECRET), "/hooks/narrow").status_code == 202
     assert send(client, event(), bearer()).status_code == 202
 
 
