@@ -29,7 +29,7 @@ def measure(setting: Setting) -> Mapping[str, Sequence[Row]]:
 
 def _cpu(setting: Setting) -> Row:
     """Parsing and chunking alone, with all cores of this machine."""
-    folder = clone_cpp_docs(setting.data, setting.scratch / "cpp-docs") / "docs"
+    folder = clone_cpp_docs(setting.data, setting.scratch / "whole-cpp-docs") / "docs"
     folder = folder / "overview" if setting.quick else folder
     pipeline = Project(setting.scratch / "cpu", folder, embedder={}).pipeline()
     snapshot, documents_, _ = pipeline.documents()
@@ -90,7 +90,9 @@ def _embed(
     finished: Finished = run(
         ["-m", "benchmarks.embed_alone", str(texts), str(config), str(target)], python=python
     )
-    return json.loads(finished.output.splitlines()[-1]), np.load(target)
+    # vLLM's own processes write to the same output.
+    (line,) = [line for line in finished.output.splitlines() if line.startswith("{")]
+    return json.loads(line), np.load(target)
 
 
 BENCHMARK = Benchmark(
