@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rag_assets.errors import ConfigurationError, redacted
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
+T = TypeVar("T")
 NO_KEY = "none"  # what a server without keys is sent: the client insists on one
 
 
@@ -53,6 +57,12 @@ def open_client(config: Endpoint) -> tuple[AsyncOpenAI, str]:
         timeout=config.timeout_seconds,
     )
     return client, key
+
+
+def wait_for(work: Coroutine[Any, Any, T]) -> T:
+    """The result of asynchronous work, also where a loop is running already, as in a service or a notebook."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 def shown(text: str, key: str) -> str:

@@ -31,6 +31,12 @@ class EmbeddingEndpoint(Group):
     retries: int = Field(
         default=4, ge=0, le=20, description="Further attempts when the server is busy or the line breaks."
     )
+    texts_per_request: int = Field(
+        default=256,
+        ge=1,
+        le=4096,
+        description="Texts in one request, at most; servers have limits (TEI: 32).",
+    )
     concurrency: int = Field(default=8, ge=1, le=1024, description="Requests at the same time, at most.")
 
 

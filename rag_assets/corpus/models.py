@@ -334,6 +334,15 @@ class Corpus(Group):
             (one.tensor_parallel_size * one.data_parallel_size for one in engines if one is not None),
             default=1,
         )
+        worker = (self.ray or Ray()).gpus_per_worker
+        own = self.embedder.vllm
+        if self.engine == "ray" and own is not None:
+            on_worker = own.tensor_parallel_size * own.data_parallel_size
+            if on_worker > max(1, worker):
+                raise ValueError(
+                    f"ray.gpus_per_worker is {worker:g}, but an embedding engine wants tensor_parallel_size times "
+                    f"data_parallel_size = {on_worker} GPUs"
+                )
         if self.gpu is not None and wanted > self.gpu.count:
             raise ValueError(
                 f"gpu.count is {self.gpu.count}, but an engine wants tensor_parallel_size times data_parallel_size = "

@@ -133,7 +133,7 @@ class Embed:
 
     def _check_once(self) -> None:
         if not self._checked:
-            check_canary(self._place.embeddings, self._place.embedder)
+            check_canary(self._place.objects, self._place.embedder)
             self._checked = True
 
     def __call__(self, table: pa.Table) -> pa.Table:

@@ -17,7 +17,7 @@ from rag_assets.embedding.embedder import batches
 from rag_assets.embedding.encode import checked
 from rag_assets.embedding.model_files import ModelFiles
 from rag_assets.embedding.window import content_window
-from rag_assets.endpoint import open_client, shown
+from rag_assets.endpoint import open_client, shown, wait_for
 from rag_assets.errors import EmbeddingFailed, ModelError, ModelUnavailable
 from rag_assets.store.digest import fingerprint
 
@@ -42,6 +42,7 @@ class EndpointEmbedder:
         self._config = config
         self._endpoint = config.endpoint
         self._files = files
+        self._name = f"{files.name} at {config.endpoint.url}"
         self.about: Mapping[str, Any] = {
             "backend": "openai",
             "version": VERSION,
@@ -101,8 +102,13 @@ class EndpointEmbedder:
 
         if not texts:
             return np.empty((0, 0), dtype=np.float32)
-        places = [*batches(tokens, self._config.batch_tokens)]
-        found = asyncio.run(self._ask_all([[texts[place] for place in batch] for batch in places]))
+        places = [*batches(tokens, self._config.batch_tokens, self._endpoint.texts_per_request)]
+        found = wait_for(self._ask_all([[texts[place] for place in batch] for batch in places]))
+        widths = {part.shape[1] for part in found}
+        if self._endpoint.dimensions is not None:
+            widths.add(self._endpoint.dimensions)
+        if len(widths) > 1:
+            raise ModelError(f"{self._name}: vectors of {' and '.join(map(str, sorted(widths)))} dimensions")
         vectors = np.empty((len(texts), found[0].shape[1]), dtype=np.float32)
         for batch, part in zip(places, found, strict=True):
             vectors[batch] = part
@@ -126,13 +132,15 @@ class EndpointEmbedder:
 
     async def _ask(self, client: Any, key: str, texts: Sequence[str]) -> NDArray[np.float32]:
         import numpy as np
-        from openai import APIConnectionError, APIStatusError, OpenAIError
+        from openai import APIConnectionError, APIStatusError
 
-        name = f"{self._files.name} at {self._endpoint.url}"
+        name = self._name
         more = {} if self._endpoint.dimensions is None else {"dimensions": self._endpoint.dimensions}
         try:
             reply = await client.embeddings.create(model=self._endpoint.model, input=list(texts), **more)
             ordered = sorted(reply.data, key=lambda one: one.index)
+            if [one.index for one in ordered] != [*range(len(texts))]:
+                raise ValueError(f"{len(ordered)} vectors for {len(texts)} texts, or two for one")
             vectors = np.asarray([one.embedding for one in ordered], dtype=np.float32)
         except APIStatusError as error:
             said = f"{name} answered {error.status_code}: {shown(error.message, key)}"
@@ -143,8 +151,6 @@ class EndpointEmbedder:
             cause = error.__cause__ or error
             said = shown(str(cause) or type(cause).__name__, key)
             raise ModelUnavailable(f"{name} could not be reached: {said}") from None
-        except (OpenAIError, ValueError, TypeError, AttributeError) as error:
+        except Exception as error:  # the seam: its HTTP client raises what it likes over a broken body
             raise ModelUnavailable(f"{name} sent what is no embedding: {shown(str(error), key)}") from None
-        if vectors.ndim != 2 or len(vectors) != len(texts):
-            raise ModelUnavailable(f"{name} sent {len(ordered)} vectors for {len(texts)} texts")
-        return vectors
+        return vectors.reshape(len(texts), -1)

@@ -16,9 +16,10 @@ from rag_assets.embedding.vllm import VllmEmbedder
 
 def reader_settings(config: corpus.Embedder) -> Mapping[str, Any]:
     """What of the settings matters to who embeds queries: a table whose readers need others is another table."""
-    fields = {"type", "model", "revision", "query_prefix"}
-    special = {name for name in ("endpoint", "vllm") if getattr(config, name) is not None}
-    return config.model_dump(mode="json", include=fields | special)
+    found = config.model_dump(mode="json", include={"type", "model", "revision", "query_prefix"})
+    if config.endpoint is not None:  # how fast and how patiently it is asked is nobody else's business
+        found["endpoint"] = config.endpoint.model_dump(include={"url", "model", "dimensions"})
+    return found
 
 
 def open_embedder(config: corpus.Embedder) -> Embedder:

@@ -12,7 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from rag_assets.embedding.embedder import Embedder
+from rag_assets.store.files import ObjectDamaged
 from rag_assets.store.objects import ObjectStore
 
 if TYPE_CHECKING:
@@ -61,14 +64,14 @@ class Parity:
     Attributes:
         same_as: fingerprint of the other one.
         about: of the other one, readable.
-        reader: settings under which readers open the other one for queries.
+        backend: its type in a corpus file, by which readers open it.
         agreement: what was measured.
         measured: when, in ISO 8601.
     """
 
     same_as: str
     about: Mapping[str, Any]
-    reader: Mapping[str, Any]
+    backend: str
     agreement: Agreement
     measured: str
 
@@ -80,18 +83,35 @@ class ParityLog:
         self._objects = objects
 
     def find(self, fingerprint: str) -> Parity | None:
-        """What is on record of an embedder."""
-        data = self._objects.find(_path(fingerprint))
-        if data is None:
-            return None
-        found = json.loads(data)
-        agreement = found.pop("agreement")
-        agreement["precisions"] = tuple(agreement["precisions"])
-        return Parity(agreement=Agreement(**agreement), **found)
+        """Whose vectors an embedder's own count as, through all records that follow one another.
+
+        Raises:
+            ObjectDamaged: a record cannot be read.
+        """
+        found, seen = self._read(fingerprint), {fingerprint}
+        while found is not None and found.same_as not in seen:
+            seen.add(found.same_as)
+            after = self._read(found.same_as)
+            if after is None:
+                break
+            found = after
+        return found
 
     def record(self, fingerprint: str, parity: Parity) -> None:
         """Make an embedder's vectors count as another one's from now on."""
         self._objects.put(_path(fingerprint), json.dumps(asdict(parity), indent=2).encode())
+
+    def _read(self, fingerprint: str) -> Parity | None:
+        data = self._objects.find(_path(fingerprint))
+        try:
+            return None if data is None else _PARITY.validate_json(data)
+        except ValidationError as error:
+            raise ObjectDamaged(
+                f"{self._objects.uri(_path(fingerprint))} is no record of parity: delete it and measure again"
+            ) from error
+
+
+_PARITY = TypeAdapter(Parity)
 
 
 def measure(one: Embedder, other: Embedder, texts: Sequence[str], tokens: Sequence[int]) -> Agreement:

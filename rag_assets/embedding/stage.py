@@ -87,6 +87,8 @@ def embed_missing(
             if written is not None:
                 counts.bytes += written.result()
             written = writer.submit(store.commit, rows)
+            if shard_chunks < 2:
+                written.result()  # two halves of one text would be two
             poisoned = rows["reason"].count()
             counts.embedded += rows.height - poisoned
             counts.poisoned += poisoned

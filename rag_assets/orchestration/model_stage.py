@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 import dagster as dg
 
 from rag_assets.corpus import Corpus, Gpu
+from rag_assets.errors import StageIncomplete
 from rag_assets.orchestration.declare import corpus_asset, corpus_graph_asset
 from rag_assets.orchestration.failures import RETRY, reported
 from rag_assets.orchestration.gpu import GPU_POOL, gpu_tags, wants_gpu
@@ -133,7 +134,11 @@ def _three_steps(
         with reported():
             pipeline = store.pipeline(context, corpus, progress)
             counts = stage.done(pipeline)
-            if counts is None:  # this run took up a failed one after its model's step: all is there
+            if counts is None:  # this run took up a failed one after its model's step
+                if missing := stage.missing(pipeline):
+                    raise StageIncomplete(
+                        f"{stage.name}: {missing:,} are missing again, which another run has brought; run the corpus anew"
+                    )
                 counts = stage.work(pipeline)
             result = stage.report(pipeline, counts)
         yield result._replace(asset_key=key)

@@ -75,7 +75,7 @@ def make_vectors(pipeline: Pipeline, documents: pl.DataFrame, progress: Progress
         frames,
         pipeline.corpus.embedder.shard_chunks,
         advance,
-        lambda: check_canary(store, pipeline.embedder),
+        lambda: check_canary(pipeline.objects, pipeline.embedder),
     )
     store.maintain()
     counts.embedded += made.embedded

@@ -7,8 +7,11 @@ from datetime import UTC, datetime
 import polars as pl
 
 from rag_assets import corpus as models
+from rag_assets.embedding.canary import check_canary
+from rag_assets.embedding.embedder import Embedder
 from rag_assets.embedding.open import open_embedder
 from rag_assets.embedding.parity import Agreement, Parity, ParityLog, measure
+from rag_assets.embedding.stage import embedding_store
 from rag_assets.errors import ConfigurationError, StageIncomplete
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.pipeline.work import chunk_frames
@@ -21,34 +24,41 @@ SEED = 17
 def measure_parity(pipeline: Pipeline, other: models.Embedder) -> Agreement:
     """Compare the corpus's embedder with another one, and record where they agree.
 
+    What was embedded under the corpus's own fingerprint is copied to the other one's first: nothing
+    that was ever embedded is embedded again.
+
     Args:
         pipeline: of a corpus that has been chunked.
         other: whose vectors the corpus's own are to count as.
 
     Raises:
         StageIncomplete: there are no chunks yet.
-        ConfigurationError: both are the same.
+        ConfigurationError: both are the same, or count as one already.
     """
-    target = open_embedder(other)
+    own, target = pipeline.embedder, open_embedder(other)
     log = ParityLog(pipeline.objects)
-    if target.fingerprint == pipeline.embedder.fingerprint:
-        raise ConfigurationError("both are the same embedder: there is nothing to measure")
+    if _canonical(log, target) == _canonical(log, own):
+        raise ConfigurationError("both are the same embedder, or count as one already: nothing to measure")
     sample = _sample(pipeline)
-    found = measure(pipeline.embedder, target, sample["text"].to_list(), sample["tokens"].to_list())
+    check_canary(pipeline.objects, own)
+    found = measure(own, target, sample["text"].to_list(), sample["tokens"].to_list())
     if found.problem is None:
-        earlier = log.find(target.fingerprint)
+        before = embedding_store(pipeline.objects, own)
+        after = embedding_store(pipeline.objects, target)
+        for rows in before.scan():
+            vectors = rows.filter(pl.col("vector").is_not_null())
+            fresh = after.missing(vectors["key"])
+            if fresh.len():
+                after.commit(vectors.filter(pl.col("key").is_in(fresh.implode())))
+        after.maintain()
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        log.record(
-            pipeline.embedder.fingerprint,
-            Parity(
-                earlier.same_as if earlier else target.fingerprint,
-                earlier.about if earlier else target.about,
-                earlier.reader if earlier else other.model_dump(mode="json"),
-                found,
-                now,
-            ),
-        )
+        log.record(_canonical(log, own), Parity(target.fingerprint, target.about, other.type, found, now))
     return found
+
+
+def _canonical(log: ParityLog, embedder: Embedder) -> str:
+    known = log.find(embedder.fingerprint)
+    return embedder.fingerprint if known is None else known.same_as
 
 
 def _sample(pipeline: Pipeline) -> pl.DataFrame:

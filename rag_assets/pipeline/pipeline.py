@@ -19,6 +19,7 @@ from rag_assets.chunking.stage import ChunkCounts, chunk_store
 from rag_assets.corpus import Corpus
 from rag_assets.corpus import Embedder as EmbedderSettings
 from rag_assets.distributed import Ahead, RayEngine
+from rag_assets.embedding.canary import check_canary
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.embedding.open import open_embedder, reader_settings
 from rag_assets.embedding.parity import Parity, ParityLog
@@ -125,7 +126,8 @@ class Pipeline:
         """Settings under which readers embed queries: those of the embedder that this one equals may need no GPU."""
         if self.parity is None:
             return self.corpus.embedder
-        return EmbedderSettings.model_validate(self.parity.reader)
+        kept = self.corpus.embedder.model_dump(exclude={"type", "endpoint", "vllm"})
+        return EmbedderSettings.model_validate({**kept, "type": self.parity.backend})
 
     @cached_property
     def embedding_store(self) -> ContentStore:
@@ -167,6 +169,7 @@ class Pipeline:
         settings = type(self.corpus.embedder).model_validate(read_metadata(table.schema)["embedder"])
         same = settings == self.corpus.embedder
         embedder = self.embedder if same else open_embedder(settings)
+        check_canary(self.objects, embedder)  # the gate would measure another model than readers have
         return BatchSearch(PinnedIndex(table, embedder.embed_queries))
 
     def spec(self, snapshot: Snapshot) -> Spec:

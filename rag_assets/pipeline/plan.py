@@ -90,7 +90,8 @@ def plan(
         texts = texts_to_embed(pipeline)
         missing = pipeline.embedding_store.missing(texts["key"])
         tokens = int(texts.join(missing.to_frame(), on="key", how="semi")["tokens"].sum())
-        speed = tokens_per_second or pipeline.runs.tokens_per_second(pipeline.embedder.fingerprint)
+        # A run over texts without tokens tells no speed.
+        speed = tokens_per_second or pipeline.runs.tokens_per_second(pipeline.embedder.fingerprint) or None
         seconds = None if speed is None else tokens / speed
         dimension = _dimension(objects, corpus)
         head = pipeline.log.head()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -53,8 +54,8 @@ def client(url: str, **endpoint: Any) -> Embedder:
 
 def test_vectors_are_those_of_the_served_model_in_the_order_of_the_texts(minilm: Embedder) -> None:
     with FaultyServer(serving(minilm)).running() as server:
-        server.delay = 0.05
-        found = embed(client(server.url, concurrency=3), TEXTS)
+        server.delay = 0.1
+        found = embed(client(server.url, concurrency=3, texts_per_request=1), TEXTS)
         assert cosine(found, embed(minilm, TEXTS)).min() > 0.99999
         assert 1 < server.most_at_once <= 3
         longer = "word " * 1000
@@ -82,6 +83,7 @@ def test_what_passes_is_waited_for(minilm: Embedder) -> None:
         (503, "{}", ModelUnavailable),
         (200, "no JSON", ModelUnavailable),
         (200, '{"data": []}', ModelUnavailable),
+        (200, '{"data": [{"index": 0, "embedding": [1]}, {"index": 0, "embedding": [1]}]}', ModelUnavailable),
         (200, '{"data": [{"index": 0, "embedding": ["x"]}]}', ModelUnavailable),
     ],
 )
@@ -129,12 +131,12 @@ def test_another_model_under_the_same_name_is_noticed_before_a_text_is_embedded(
 ) -> None:
     served = [minilm]
     with FaultyServer(lambda call, request: serving(served[0])(call, request)).running() as server:
-        embedder = client(server.url)
+        embedder, objects = client(server.url), ObjectStore.open(tmp_path)
 
         def run(*texts: str) -> None:
             store = store_of(tmp_path, embedder)
             embed_missing(
-                store, embedder, [frame([*texts])], 10, before=lambda: check_canary(store, embedder)
+                store, embedder, [frame([*texts])], 10, before=lambda: check_canary(objects, embedder)
             )
 
         run("one", "two")
@@ -146,6 +148,22 @@ def test_another_model_under_the_same_name_is_noticed_before_a_text_is_embedded(
         with pytest.raises(ModelError, match="another model under this name"):
             run("four")
         assert store_of(tmp_path, embedder).missing(frame(["four"])["key"]).len() == 1
+
+
+def test_it_works_where_a_loop_is_running_as_in_a_service(minilm: Embedder) -> None:
+    async def service(url: str) -> NDArray[np.float32]:
+        return client(url).embed_queries(["A dog."])
+
+    with FaultyServer(serving(minilm)).running() as server:
+        assert asyncio.run(service(server.url)).shape == (1, 384)
+
+
+def test_vectors_of_another_width_than_asked_for_are_refused(minilm: Embedder) -> None:
+    with (
+        FaultyServer(serving(minilm)).running() as server,
+        pytest.raises(ModelError, match="128 and 384 dimensions"),
+    ):
+        embed(client(server.url, dimensions=128), ["A dog."])
 
 
 def test_the_address_is_not_part_of_the_fingerprint_but_the_served_name_is() -> None:

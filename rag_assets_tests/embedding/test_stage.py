@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rag_assets.chunking.tokens import CharacterCounter, TokenCounter
 from rag_assets.embedding.stage import PROBE, embed_missing, embedding_store
-from rag_assets.errors import EmbeddingFailed, ModelError
+from rag_assets.errors import EmbeddingFailed, ModelError, StoreUnavailable
 from rag_assets.store.digest import digest
 from rag_assets.store.objects import ObjectStore
 
@@ -118,6 +118,30 @@ def test_exactly_the_poison_texts_are_quarantined(
     again = Frail(f"text {number}" for number in poison)
     assert embed_missing(store, again, [frame(texts(64))], shard).embedded == 0
     assert again.calls == [], "poison is remembered, too"
+
+
+def test_a_shard_that_cannot_be_written_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder = Frail()
+    store = embedding_store(ObjectStore.open(tmp_path), embedder)
+    commit, calls = store.commit, []
+
+    def once(rows: pl.DataFrame) -> int:
+        calls.append(rows.height)
+        if len(calls) == 1:
+            raise StoreUnavailable("full")
+        return commit(rows)
+
+    monkeypatch.setattr(store, "commit", once)
+    with pytest.raises(StoreUnavailable):
+        embed_missing(store, embedder, [frame(texts(40))], 8)
+
+
+def test_what_is_to_be_done_before_is_done_once_and_only_if_there_is_work(tmp_path: Path) -> None:
+    embedder, done = Frail(), []
+    store = embedding_store(ObjectStore.open(tmp_path), embedder)
+    for _ in range(2):
+        embed_missing(store, embedder, [frame(texts(40))], 8, before=lambda: done.append(1))
+    assert done == [1]
 
 
 def test_one_poison_text_among_64_costs_few_calls(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,18 @@ from typer.testing import CliRunner
 from rag_assets.cli import app
 from rag_assets.corpus import Embedder as Config
 from rag_assets.embedding.open import open_embedder
+from rag_assets.embedding.parity import Agreement, Parity, ParityLog
+from rag_assets.errors import ModelError
 from rag_assets.index.schema import read_metadata
+from rag_assets.pipeline.pipeline import Pipeline
+from rag_assets.pipeline.plan import plan
 from rag_assets.publication.reader import open_published
+from rag_assets.store.files import ObjectDamaged
+from rag_assets.store.objects import ObjectStore
 from rag_assets_tests.answers.faulty import FaultyServer
 from rag_assets_tests.embedding.test_embedders import PACKAGED
 from rag_assets_tests.embedding.test_endpoint import serving
-from rag_assets_tests.workspace import Workspace, document
+from rag_assets_tests.workspace import Workspace, document, run_stages
 
 MODEL = str(PACKAGED)
 
@@ -96,16 +103,112 @@ def test_without_a_measurement_backends_share_nothing(tmp_path: Path, server: Fa
     assert server.requests
 
 
-def test_what_does_not_agree_is_not_shared(tmp_path: Path, server: FaultyServer) -> None:
+@pytest.mark.parametrize(
+    ("model", "least"), [({"document_prefix": "another: "}, 0.1), ({"type": "static"}, 0.0)]
+)
+def test_what_does_not_agree_is_not_shared(
+    tmp_path: Path, server: FaultyServer, model: dict[str, object], least: float
+) -> None:
+    server.script = serving(open_embedder(Config.model_validate({"precision": "float32", **model})))
     workspace = made(tmp_path, served(server))
-    workspace.run()
-    other = serving(open_embedder(Config(precision="float32", document_prefix="another: ")))
-    server.script = other
+    pipeline, _ = workspace.pipeline()
+    pipeline.documents()
+    pipeline.chunks()
     found = parity(workspace, code=1)
     assert "0.999 is needed" in str(found["problem"])
-    server.script = serving(open_embedder(Config(type="static")))
-    assert parity(workspace, code=1)["min_cosine"] == 0.0
+    assert least <= found["min_cosine"] < 0.999  # type: ignore[operator]
     assert not list(Path(workspace.store).glob("parity/*"))
+
+
+def stages(workspace: Workspace) -> None:
+    """A run without a counter between pipeline and embedder."""
+    run_stages(Pipeline(workspace.objects, workspace.corpus, run_id="run"))
+
+
+def test_what_an_endpoint_has_embedded_before_the_measurement_is_not_embedded_again(
+    tmp_path: Path, server: FaultyServer
+) -> None:
+    workspace = made(tmp_path, served(server))
+    stages(workspace)
+    assert parity(workspace)["problem"] is None
+    assert plan(workspace.objects, workspace.corpus).embed == 0
+    assert workspace.run() == []
+    assert "count as one already" in refusal(workspace)
+
+
+def refusal(workspace: Workspace) -> str:
+    environ = {"RAG_STORE": workspace.store, "RAG_CORPORA": str(workspace.path.parent)}
+    result = CliRunner().invoke(app, ["parity", "handbook"], env=environ)
+    assert result.exit_code == 2
+    return str(result.output)
+
+
+def test_readers_follow_the_corpus_file_also_after_the_measurement(
+    tmp_path: Path, server: FaultyServer
+) -> None:
+    workspace = made(tmp_path, served(server))
+    workspace.run()
+    parity(workspace)
+    workspace.run()
+    workspace.configure(embedder={**served(server), "query_prefix": "query: "})
+    workspace.run()
+    about = read_metadata(open_published("handbook", workspace.store).table().schema)["embedder"]
+    assert (about["type"], about["query_prefix"]) == ("sentence-transformers", "query: ")
+
+
+def test_another_model_under_the_same_name_is_noticed_before_and_after_the_measurement(
+    tmp_path: Path, server: FaultyServer
+) -> None:
+    right = server.script
+    wrong = serving(open_embedder(Config(precision="float32", document_prefix="another: ")))
+    workspace = made(tmp_path, {"model": MODEL, "precision": "float32"})
+    stages(workspace)
+    workspace.configure(embedder=served(server))
+    parity(workspace)
+    server.script = wrong
+    workspace.write("new.md", document(9))
+    with pytest.raises(ModelError, match="another model under this name"):
+        stages(workspace)
+    server.script = right
+    stages(workspace)
+    assert "new.md" in set(workspace.rows(vectors=False)["document_id"])
+
+
+def test_how_an_endpoint_is_asked_changes_nothing_for_readers(tmp_path: Path, server: FaultyServer) -> None:
+    embedder = served(server)
+    workspace = made(tmp_path, embedder)
+    workspace.run()
+    endpoint = {**embedder["endpoint"], "concurrency": 3, "timeout_seconds": 7}  # type: ignore[dict-item]
+    workspace.configure(embedder={**embedder, "endpoint": endpoint})
+    assert not plan(workspace.objects, workspace.corpus).publish
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({}, None),
+        ({"precisions": ("float32", None)}, None),
+        ({"precisions": ("float32", "bfloat16")}, "float32 and bfloat16"),
+        ({"min_cosine": 0.9989}, "0.999 is needed"),
+        ({"stretch": 0.02}, "2.0%"),
+    ],
+)
+def test_what_counts_as_agreement(changed: dict[str, object], words: str | None) -> None:
+    alike = Agreement(10, 0.9999, 1.0, 0.001, ("float32", "float32"))
+    problem = replace(alike, **changed).problem  # type: ignore[arg-type]
+    assert (problem is None) if words is None else words in str(problem)
+
+
+def test_records_that_follow_one_another_lead_to_the_last(tmp_path: Path) -> None:
+    log = ParityLog(ObjectStore.open(tmp_path))
+    agreement = Agreement(1, 1.0, 1.0, 0.0, (None, None))
+    for one, other in (("a", "b"), ("b", "c")):
+        log.record(one, Parity(other, {}, "vllm", agreement, "now"))
+    assert [found.same_as for name in "ab" if (found := log.find(name))] == ["c", "c"]
+    assert log.find("c") is None
+    (tmp_path / "parity" / "b.json").write_text("{")
+    with pytest.raises(ObjectDamaged, match="measure again"):
+        log.find("a")
 
 
 def test_nothing_can_be_measured_before_there_are_chunks(tmp_path: Path, server: FaultyServer) -> None:
