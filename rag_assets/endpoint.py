@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import html
+import json
 import os
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import quote
 
 from rag_assets.errors import ConfigurationError, redacted
 
@@ -67,8 +70,9 @@ def wait_for(work: Coroutine[Any, Any, T]) -> T:
 
 def shown(text: str, key: str) -> str:
     """The first line of what a server wrote, without the key: servers repeat what they refuse."""
-    for secret in {key, repr(key)[1:-1]} - {NO_KEY}:
-        text = text.replace(secret, "…")
+    if key != NO_KEY:
+        for written in {key, repr(key)[1:-1], json.dumps(key)[1:-1], quote(key, safe=""), html.escape(key)}:
+            text = text.replace(written, "…")
     line = next((line for line in redacted(text).splitlines() if line.strip()), "nothing")
     return line.strip()[:200]
 

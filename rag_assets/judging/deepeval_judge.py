@@ -19,7 +19,7 @@ from rag_assets.answers.chat import Chat
 from rag_assets.answers.generator import Failure
 from rag_assets.answers.open_chat import identity, open_chat
 from rag_assets.answers.sentences import sentences
-from rag_assets.errors import ConfigurationError, install
+from rag_assets.errors import ConfigurationError, ModelUnavailable, install
 from rag_assets.gold.words import words
 from rag_assets.judging.judge import Case, Judgement, Score
 from rag_assets.store.digest import fingerprint
@@ -98,6 +98,8 @@ class DeepEvalJudge:
                 )
             taken = (model.prompt_tokens, model.completion_tokens, time.perf_counter() - started)
             for name, result in zip(names, found, strict=True):
+                if isinstance(result, ModelUnavailable):
+                    raise result  # not this case's fault: the step is tried again
                 if isinstance(result, BaseException):
                     return Failure(f"{name}: {str(result) or type(result).__name__}", *taken)
             return Judgement(

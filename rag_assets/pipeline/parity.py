@@ -73,6 +73,10 @@ def _sample(pipeline: Pipeline) -> pl.DataFrame:
         middle = kept.slice(EXTREMES, max(0, kept.height - 2 * EXTREMES)).sort("rank")
         ends = [kept.head(EXTREMES), kept.slice(max(EXTREMES, kept.height - EXTREMES))]
         kept = pl.concat([*ends, middle.head(TEXTS - 2 * EXTREMES)])
+    if not kept.is_empty():  # a text that the model is known to refuse says nothing of its vectors
+        known = pipeline.embedding_store.collect(kept["embedding_key"], ("reason",))
+        refused = known.filter(pl.col("reason").is_not_null())["key"]
+        kept = kept.filter(~pl.col("embedding_key").is_in(refused.implode()))
     if kept.is_empty():
         raise StageIncomplete(f"{pipeline.corpus.name}: there are no chunks yet; run the corpus first")
     return kept

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import polars as pl
@@ -25,7 +27,7 @@ from rag_assets.store.objects import ObjectStore
 from rag_assets_tests.answers.faulty import FaultyServer
 from rag_assets_tests.embedding.test_embedders import PACKAGED, TEXTS, cosine, embed
 
-KEY = "sk-a-key-that-nobody-may-see"
+KEY = 'sk-a-"key"/that&nobody+may<see'
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +81,9 @@ def test_what_passes_is_waited_for(minilm: Embedder) -> None:
         (400, "{}", EmbeddingFailed),
         (413, "{}", EmbeddingFailed),
         (401, json.dumps({"error": {"message": f"wrong key {KEY}"}}), ModelError),
+        (401, json.dumps({"error": {"message": f"wrong key {quote(KEY, safe='')}"}}), ModelError),
+        (401, json.dumps({"error": {"message": f"wrong key {html.escape(KEY)}"}}), ModelError),
+        (401, json.dumps({"error": {"message": json.dumps(KEY)}}), ModelError),
         (404, "{}", ModelError),
         (503, "{}", ModelUnavailable),
         (200, "no JSON", ModelUnavailable),
@@ -95,7 +100,8 @@ def test_a_failure_says_whose_turn_it_is_and_shows_no_key(
         with pytest.raises(error) as caught:
             embed(client(server.url, retries=0), ["A dog."])
         assert server.keys == [f"Bearer {KEY}"]
-    assert KEY not in str(caught.value)
+    for written in (KEY, quote(KEY, safe=""), html.escape(KEY), json.dumps(KEY)[1:-1], "nobody"):
+        assert written not in str(caught.value)
     assert "minilm at http://127.0.0.1" in str(caught.value)
 
 

@@ -143,6 +143,19 @@ def refusal(workspace: Workspace) -> str:
     return str(result.output)
 
 
+def test_a_text_that_a_model_refuses_does_not_stop_the_measurement(
+    tmp_path: Path, server: FaultyServer
+) -> None:
+    good = server.script
+    server.script = lambda call, request: (
+        (400, "{}") if any("poison" in text for text in request["input"]) else good(call, request)
+    )
+    workspace = made(tmp_path, served(server))
+    workspace.write("bad.md", "# Bad\n\nThis is poison for some models.\n")
+    workspace.run()
+    assert parity(workspace)["problem"] is None
+
+
 def test_readers_follow_the_corpus_file_also_after_the_measurement(
     tmp_path: Path, server: FaultyServer
 ) -> None:
