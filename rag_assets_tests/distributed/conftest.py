@@ -37,9 +37,12 @@ def add_gpu_machine(cluster: Any) -> Any:
         return cluster.add_node(num_cpus=0, num_gpus=1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster() -> Iterator[Any]:
-    """A head and a machine with a GPU. This process is connected to it."""
+    """A head and a machine with a GPU. This process is connected to it.
+
+    It ends with these tests: Ray's agents listen on a port that a second cluster of one machine would want, too.
+    """
     ray = pytest.importorskip("ray", reason="needs Ray: pip install 'ray[data]'")
     found = small_cluster()
     add_gpu_machine(found)

