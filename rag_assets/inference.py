@@ -1,8 +1,7 @@
 """vLLM engines of this process: each is loaded once, and closed when its memory is wanted or the process ends.
 
-An engine computes in processes of its own; here a thread with an event loop feeds it, so that
-tokenizing the next prompts goes on beside the model's work and every prompt joins the running
-batch as soon as it is there. The seam to vllm.
+An engine computes in processes of its own; here a thread with an event loop feeds it, so that every
+prompt joins the running batch as soon as it is there. The seam to vllm.
 """
 
 from __future__ import annotations
