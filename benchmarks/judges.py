@@ -145,7 +145,7 @@ def _features(cases: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
 
 
 def _endpoint_row(url: str, model: str, name: str, cases: Sequence[Mapping[str, Any]]) -> Row:
-    judge = DeepEvalJudge(corpus.Endpoint(type="openai", url=url, model=model), case_seconds=300)
+    judge = DeepEvalJudge(corpus.ChatEndpoint(type="openai", url=url, model=model), case_seconds=300)
     asked = [Case("Is the response supported?", (case["context"],), case["response"], None) for case in cases]
     results = judge.judge(asked)
     judged = [

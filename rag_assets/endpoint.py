@@ -8,9 +8,10 @@ import json
 import os
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
+from rag_assets import corpus
 from rag_assets.errors import ConfigurationError, redacted
 
 if TYPE_CHECKING:
@@ -20,31 +21,7 @@ T = TypeVar("T")
 NO_KEY = "none"  # what a server without keys is sent: the client insists on one
 
 
-class Endpoint(Protocol):
-    """What the corpus file says of an endpoint."""
-
-    @property
-    def url(self) -> str:
-        """Up to and with /v1."""
-        ...
-
-    @property
-    def key_variable(self) -> str:
-        """Environment variable that holds the key."""
-        ...
-
-    @property
-    def timeout_seconds(self) -> float:
-        """For one attempt."""
-        ...
-
-    @property
-    def retries(self) -> int:
-        """Further attempts."""
-        ...
-
-
-def open_client(config: Endpoint) -> tuple[AsyncOpenAI, str]:
+def open_client(config: corpus.Endpoint) -> tuple[AsyncOpenAI, str]:
     """A client for one event loop, and the key that must not be shown.
 
     Raises:

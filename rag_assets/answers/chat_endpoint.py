@@ -31,7 +31,7 @@ class ChatEndpoint:
         ConfigurationError: the openai client is not installed, or the key cannot be one.
     """
 
-    def __init__(self, config: corpus.Endpoint) -> None:
+    def __init__(self, config: corpus.ChatEndpoint) -> None:
         self._config = config
         self._slots = asyncio.Semaphore(config.concurrency)
         self._client, self._key = open_client(config)

@@ -19,7 +19,7 @@ def open_chat(config: corpus.ChatModel) -> Chat:
         ConfigurationError: an extra is missing, or a key cannot be one.
         ModelError: an engine cannot run the model.
     """
-    return ChatEndpoint(config) if isinstance(config, corpus.Endpoint) else ChatEngine(config)
+    return ChatEndpoint(config) if isinstance(config, corpus.ChatEndpoint) else ChatEngine(config)
 
 
 def identity(config: corpus.ChatModel) -> Mapping[str, Any]:
@@ -28,7 +28,7 @@ def identity(config: corpus.ChatModel) -> Mapping[str, Any]:
     The same model behind another URL gives the same replies. Of a hub model the commit is named; of a
     folder, the hash of its files.
     """
-    if isinstance(config, corpus.Endpoint):
+    if isinstance(config, corpus.ChatEndpoint):
         return {"model": config.model, "temperature": config.temperature, "max_tokens": config.max_tokens}
     return {
         "model": config.model,

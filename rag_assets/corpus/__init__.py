@@ -8,11 +8,12 @@ line, field, what was found and what is allowed.
 from __future__ import annotations
 
 from rag_assets.corpus.embedder import Embedder, EmbeddingEndpoint
+from rag_assets.corpus.endpoint import Endpoint
 from rag_assets.corpus.evaluation import (
     ANSWER_METRICS,
     Answers,
+    ChatEndpoint,
     ChatModel,
-    Endpoint,
     Evaluation,
     Extractive,
     Gate,
@@ -26,25 +27,13 @@ from rag_assets.corpus.evaluation import (
 from rag_assets.corpus.events import Events, Freshness, Schedule, Scheme, Watch, Webhooks
 from rag_assets.corpus.file import load_corpora, load_corpus
 from rag_assets.corpus.gpu import GPU_EMBEDDERS, GPU_GENERATORS, GPU_JUDGES, Gpu
+from rag_assets.corpus.index import FilterType, Index, TextIndex, VectorIndex
 from rag_assets.corpus.invalidation import Invalidation
-from rag_assets.corpus.models import (
-    Chunking,
-    Corpus,
-    FilterType,
-    FolderSource,
-    Index,
-    Parsing,
-    Publication,
-    PushSource,
-    S3Source,
-    Source,
-    TextIndex,
-    VectorIndex,
-    json_schema,
-)
+from rag_assets.corpus.models import Chunking, Corpus, Parsing, Publication, json_schema
 from rag_assets.corpus.overrides import OVERRIDE_PREFIX
 from rag_assets.corpus.quality import Quality
 from rag_assets.corpus.ray import Ray, Workers
+from rag_assets.corpus.sources import FolderSource, PushSource, S3Source, Source
 from rag_assets.corpus.vllm import Vllm
 
 __all__ = [
@@ -54,6 +43,7 @@ __all__ = [
     "GPU_JUDGES",
     "OVERRIDE_PREFIX",
     "Answers",
+    "ChatEndpoint",
     "ChatModel",
     "Chunking",
     "Corpus",

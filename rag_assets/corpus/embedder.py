@@ -6,30 +6,16 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from rag_assets.corpus.base import Group, VariableName
-from rag_assets.corpus.evaluation import URL_PATTERN
+from rag_assets.corpus.base import Group
+from rag_assets.corpus.endpoint import Endpoint
 from rag_assets.corpus.vllm import Vllm
 
 
-class EmbeddingEndpoint(Group):
+class EmbeddingEndpoint(Endpoint):
     """An embedding model behind an OpenAI-compatible endpoint: vLLM, TEI, Infinity or a hosted one."""
 
-    url: str = Field(
-        pattern=URL_PATTERN,
-        description="Base URL up to and with /v1. The key comes from the environment, never from here.",
-        examples=["http://127.0.0.1:8000/v1"],
-    )
-    model: str = Field(min_length=1, description="Name under which the server knows the model.")
-    key_variable: VariableName = Field(
-        default="OPENAI_API_KEY",
-        description="Environment variable that holds the key, if there is one.",
-    )
     dimensions: int | None = Field(
         default=None, ge=1, description="Shorter vectors, from a model that can give them. Unset: its own."
-    )
-    timeout_seconds: float = Field(default=60.0, gt=0, description="Seconds for one attempt of a request.")
-    retries: int = Field(
-        default=4, ge=0, le=20, description="Further attempts when the server is busy or the line breaks."
     )
     texts_per_request: int = Field(
         default=256,
@@ -37,7 +23,6 @@ class EmbeddingEndpoint(Group):
         le=4096,
         description="Texts in one request, at most; servers have limits (TEI: 32).",
     )
-    concurrency: int = Field(default=8, ge=1, le=1024, description="Requests at the same time, at most.")
 
 
 class Embedder(Group):

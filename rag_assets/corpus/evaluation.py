@@ -7,7 +7,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from rag_assets.corpus.base import Group, VariableName
+from rag_assets.corpus.base import Group
+from rag_assets.corpus.endpoint import Endpoint
 from rag_assets.corpus.vllm import Vllm
 
 Mode = Literal["vector", "text", "hybrid"]
@@ -28,7 +29,6 @@ METRIC_IN_WORDS = (
     f"recall@k, ndcg@k or success@k with k from 1 to 99, mrr, or of answers: {', '.join(ANSWER_METRICS)}"
 )
 Metric = Annotated[str, Field(pattern=METRIC_PATTERN, examples=["recall@5", "ndcg@10", "faithfulness"])]
-URL_PATTERN = r"^https?://[^\s@/?#]+(/[^\s@?#]*)?$"
 
 
 class Extractive(Group):
@@ -46,27 +46,14 @@ class LocalJudge(Group):
     )
 
 
-class Endpoint(Group):
+class ChatEndpoint(Endpoint):
     """A chat model behind an OpenAI-compatible endpoint."""
 
     type: Literal["openai"] = Field(description="An OpenAI-compatible endpoint, such as a vLLM server.")
-    url: str = Field(
-        pattern=URL_PATTERN,
-        description="Base URL up to and with /v1. The key comes from the environment, never from here.",
-        examples=["http://127.0.0.1:8000/v1"],
-    )
-    model: str = Field(min_length=1, description="Name under which the server knows the model.")
-    key_variable: VariableName = Field(
-        default="OPENAI_API_KEY",
-        description="Environment variable that holds the key, if there is one.",
-    )
     temperature: float = Field(default=0.0, ge=0, le=2, description="0 gives the likeliest reply.")
     max_tokens: int = Field(default=1024, ge=16, description="Tokens of a reply; a longer one is a failure.")
     timeout_seconds: float = Field(
         default=60.0, gt=0, description="Seconds for one reply, all attempts together."
-    )
-    retries: int = Field(
-        default=4, ge=0, le=20, description="Further attempts when the server is busy or the line breaks."
     )
     concurrency: int = Field(default=16, ge=1, le=1024, description="Calls at the same time, at most.")
 
@@ -91,10 +78,10 @@ class VllmModel(Group):
     vllm: Vllm = Field(default=Vllm(), description="How the engine is built.")
 
 
-ChatModel = Endpoint | VllmModel
+ChatModel = ChatEndpoint | VllmModel
 """Whoever replies to messages."""
-Generator = Annotated[Extractive | Endpoint | VllmModel, Field(discriminator="type")]
-Judge = Annotated[LocalJudge | Endpoint | VllmModel, Field(discriminator="type")]
+Generator = Annotated[Extractive | ChatEndpoint | VllmModel, Field(discriminator="type")]
+Judge = Annotated[LocalJudge | ChatEndpoint | VllmModel, Field(discriminator="type")]
 
 
 class Answers(Group):

@@ -6,7 +6,7 @@ machine's own processes only that such a step is there. See docs/executors.md.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -18,16 +18,23 @@ GPU_JUDGES = frozenset(["vllm"])
 """Types that compute in the step's own process on what GPU it has; the others need none."""
 K8S_NAME = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
 K8S_NAME_IN_WORDS = "a name as Kubernetes has them: lower-case letters, digits, '-' and '.'"
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+K8S_LABEL_KEY = rf"^([a-z0-9]([a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_LABEL}$"
+K8S_LABEL_KEY_IN_WORDS = "a label's key, such as pool or example.org/pool"
+K8S_LABEL_VALUE = rf"^({_LABEL})?$"
+K8S_LABEL_VALUE_IN_WORDS = "a label's value: up to 63 letters, digits, '-', '_' and '.'"
+LabelKey = Annotated[str, Field(pattern=K8S_LABEL_KEY)]
+LabelValue = Annotated[str, Field(pattern=K8S_LABEL_VALUE)]
 
 
 class Toleration(Group):
     """A taint that steps with a GPU may ignore."""
 
-    key: str | None = Field(default=None, description="The taint's key. Unset with Exists: every taint.")
+    key: LabelKey | None = Field(default=None, description="The taint's key. Unset with Exists: every taint.")
     operator: Literal["Exists", "Equal"] = Field(
         default="Exists", description="Exists: whatever the taint's value is. Equal: only this value."
     )
-    value: str | None = Field(default=None, description="The taint's value, for Equal.")
+    value: LabelValue | None = Field(default=None, description="The taint's value, for Equal.")
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
         default=None, description="The taint's effect. Unset: every effect."
     )
@@ -64,7 +71,7 @@ class Gpu(Group):
         min_length=1,
         description="Image of these steps, such as one with CUDA and vLLM. Unset: that of all steps.",
     )
-    node_selector: dict[str, str] = Field(
+    node_selector: dict[LabelKey, LabelValue] = Field(
         default_factory=dict, description="Labels of the nodes where these steps may run."
     )
     tolerations: tuple[Toleration, ...] = Field(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from rag_assets.corpus.base import Group, VariableName
-from rag_assets.corpus.evaluation import URL_PATTERN
+from rag_assets.corpus.endpoint import URL_PATTERN
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 """How a header, or the URL of a CDN, refers to the environment."""

@@ -6,11 +6,9 @@ Defaults, units and reasons stand where a field is declared; editors show them f
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import pathspec
 from pydantic import (
-    AfterValidator,
     Field,
     PrivateAttr,
     ValidationInfo,
@@ -20,24 +18,33 @@ from pydantic import (
 
 from rag_assets.corpus.base import Group
 from rag_assets.corpus.embedder import Embedder
+from rag_assets.corpus.endpoint import URL_PATTERN
 from rag_assets.corpus.evaluation import (
     ANSWER_METRICS,
     METRIC_IN_WORDS,
     METRIC_PATTERN,
-    URL_PATTERN,
     Evaluation,
     Gate,
     VllmModel,
 )
 from rag_assets.corpus.events import Events, Freshness, Schedule
-from rag_assets.corpus.gpu import GPU_EMBEDDERS, K8S_NAME, K8S_NAME_IN_WORDS, Gpu
+from rag_assets.corpus.gpu import (
+    GPU_EMBEDDERS,
+    K8S_LABEL_KEY,
+    K8S_LABEL_KEY_IN_WORDS,
+    K8S_LABEL_VALUE,
+    K8S_LABEL_VALUE_IN_WORDS,
+    K8S_NAME,
+    K8S_NAME_IN_WORDS,
+    Gpu,
+)
+from rag_assets.corpus.index import COLUMN_PATTERN, Index
 from rag_assets.corpus.invalidation import Invalidation
 from rag_assets.corpus.quality import Quality
 from rag_assets.corpus.ray import Ray
+from rag_assets.corpus.sources import S3_URL_PATTERN, Source
 
 NAME_PATTERN = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$"
-COLUMN_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
-S3_URL_PATTERN = r"^s3://[A-Za-z0-9][A-Za-z0-9._-]+(/[^?#]*)?$"
 PATTERNS_IN_WORDS = {
     NAME_PATTERN: "lower-case letters, digits and single underscores between them, a letter first",
     COLUMN_PATTERN: "up to 63 lower-case letters, digits and underscores, a letter first",
@@ -45,75 +52,9 @@ PATTERNS_IN_WORDS = {
     URL_PATTERN: "http://host/v1 or https://host/v1, without user name, password and '?'",
     S3_URL_PATTERN: "s3://bucket or s3://bucket/prefix, without '?' and '#'",
     K8S_NAME: K8S_NAME_IN_WORDS,
+    K8S_LABEL_KEY: K8S_LABEL_KEY_IN_WORDS,
+    K8S_LABEL_VALUE: K8S_LABEL_VALUE_IN_WORDS,
 }
-
-RESERVED_COLUMNS = frozenset(
-    [
-        *("chunk_id", "document_id", "uri", "title", "text", "heading_path", "position", "start", "end"),
-        *("tokens", "metadata", "vector"),
-    ]
-)
-"""Columns that every published table has (``index.schema``)."""
-
-
-def _is_glob(pattern: str) -> str:
-    try:
-        (compiled,) = pathspec.GitIgnoreSpec.from_lines([pattern]).patterns
-    except ValueError as error:
-        raise ValueError(f"{pattern!r} is not a gitignore pattern") from error
-    if compiled.include is None:
-        raise ValueError(f"{pattern!r} matches nothing in gitignore syntax")
-    return pattern
-
-
-Glob = Annotated[str, AfterValidator(_is_glob)]
-
-
-class _Selection(Group):
-    include: tuple[Glob, ...] = Field(
-        default=("**/*",),
-        min_length=1,
-        description="Globs of documents to take, relative to the source (gitignore syntax).",
-    )
-    exclude: tuple[Glob, ...] = Field(
-        default=(), description="Globs of documents to leave out, after include (gitignore syntax)."
-    )
-    prefix: str = Field(
-        default="",
-        description="Put before each document id; must differ between the sources of a corpus.",
-        examples=["handbook/"],
-    )
-
-
-class FolderSource(_Selection):
-    """Files below a local folder."""
-
-    type: Literal["folder"] = Field(description="A local folder.")
-    path: Path = Field(description="Folder with the documents; relative to the corpus file.")
-
-
-class S3Source(_Selection):
-    """Objects below an S3 prefix."""
-
-    type: Literal["s3"] = Field(description="A prefix in S3 or in a server that speaks its protocol.")
-    url: str = Field(
-        pattern=S3_URL_PATTERN,
-        description="s3://bucket/prefix. Credentials, region and endpoint come from the AWS_… environment.",
-    )
-
-
-class PushSource(Group):
-    """Documents that events bring along; they are kept in the store."""
-
-    type: Literal["push"] = Field(description="Documents that webhooks deliver.")
-    prefix: str = Field(
-        default="",
-        description="Document ids that belong here start with it; must differ between the sources of a corpus.",
-        examples=["cms/"],
-    )
-
-
-Source = Annotated[FolderSource | S3Source | PushSource, Field(discriminator="type")]
 
 
 class Parsing(Group):
@@ -152,69 +93,6 @@ class Chunking(Group):
     )
 
 
-class VectorIndex(Group):
-    """Approximate nearest neighbours."""
-
-    type: Literal["auto", "none", "ivf_sq"] = Field(
-        default="auto", description="auto: none (exact search) below min_rows, ivf_sq from there on."
-    )
-    min_rows: int = Field(
-        default=50_000, ge=256, description="Rows from which auto builds an approximate index."
-    )
-    min_recall: float = Field(
-        default=0.95,
-        ge=0,
-        le=1,
-        description="Recall@10 against exact search below which a candidate is refused.",
-    )
-
-
-Language = Literal[
-    "Arabic", "Danish", "Dutch", "English", "Finnish", "French", "German", "Greek", "Hungarian", "Italian",
-    "Norwegian", "Portuguese", "Romanian", "Russian", "Spanish", "Swedish", "Tamil", "Turkish",
-]  # fmt: skip
-"""Languages that LanceDB has stemmers and stop words for."""
-
-
-class TextIndex(Group):
-    """Full-text search (BM25)."""
-
-    language: Language = Field(default="English", description="Language for stemming and stop words.")
-    tokenizer: Literal["simple", "icu", "whitespace", "ngram"] = Field(
-        default="simple",
-        description="icu splits Chinese, Japanese and Korean; simple splits at spaces and punctuation.",
-    )
-    stem: bool = Field(default=True, description="Index word stems.")
-    remove_stop_words: bool = Field(default=True, description="Leave out the language's most frequent words.")
-
-
-FilterType = Literal["string", "integer", "number", "boolean", "strings"]
-
-
-class Index(Group):
-    """The LanceDB table."""
-
-    distance: Literal["cosine", "dot", "l2"] = Field(
-        default="cosine", description="Vector distance of table, index and queries."
-    )
-    vector: VectorIndex = Field(default=VectorIndex(), description="Search by meaning.")
-    text: TextIndex = Field(default=TextIndex(), description="Search by words.")
-    filters: dict[Annotated[str, Field(pattern=COLUMN_PATTERN)], FilterType] = Field(
-        default_factory=dict,
-        description="Metadata fields that become indexed columns, by type, e.g. tenant: string; "
-        "for where=\"tenant = 'a'\".",
-    )
-
-    @field_validator("filters")
-    @classmethod
-    def _filters_are_no_columns(cls, filters: dict[str, FilterType]) -> dict[str, FilterType]:
-        if taken := sorted(RESERVED_COLUMNS & filters.keys()):
-            raise ValueError(
-                f"{', '.join(taken)}: every table has a column of this name; choose another field"
-            )
-        return filters
-
-
 class Publication(Group):
     """What is kept."""
 
@@ -239,10 +117,10 @@ class Corpus(Group):
     parsing: Parsing = Field(default=Parsing(), description="Bytes to text.")
     chunking: Chunking = Field(default=Chunking(), description="Text to chunks.")
     embedder: Embedder = Field(default=Embedder(), description="Chunks to vectors.")
-    engine: Literal["local", "ray"] = Field(
+    engine: Literal["local", "stream", "ray"] = Field(
         default="local",
-        description="Where documents are parsed, chunked and embedded. local: in the run's own process. ray: on the "
-        "actors of a Ray cluster. Both make the same.",
+        description="How documents are parsed, chunked and embedded; all make the same. local: stage by stage. stream: "
+        "all at once on this machine, so that a fast model never waits. ray: on the actors of a Ray cluster.",
     )
     ray: Ray | None = Field(
         default=None, description="With engine: ray, which cluster and how much of it. Unset: the defaults."
@@ -317,6 +195,12 @@ class Corpus(Group):
         embedder = info.data.get("embedder")
         if gpu is None or embedder is None or embedder.type not in GPU_EMBEDDERS:
             return gpu
+        if info.data.get("engine") == "stream":
+            raise ValueError(
+                "with engine: stream, the step that parses also embeds, and gpu cannot send the one without the other to "
+                "a GPU; take engine: local, or an endpoint (embedder.type: openai), or leave gpu out where all runs on "
+                "the machine with the GPU"
+            )
         if embedder.precision == "auto":
             # A machine with a GPU and one without would look for the vectors under two fingerprints.
             raise ValueError(
@@ -353,7 +237,7 @@ class Corpus(Group):
     @field_validator("ray")
     @classmethod
     def _ray_is_the_engine(cls, ray: Ray | None, info: ValidationInfo) -> Ray | None:
-        if ray is not None and info.data.get("engine") == "local":
+        if ray is not None and info.data.get("engine") in ("local", "stream"):
             raise ValueError("needs engine: ray; without it, nothing runs on a cluster")
         return ray
 

@@ -104,7 +104,7 @@ def embeddings(pipeline: Pipeline, run_id: str, counts: EmbeddingCounts) -> Fact
 
 
 def _ahead(pipeline: Pipeline) -> Facts:
-    """What a cluster made in this stage of what later ones look for; nothing without a cluster."""
+    """What a stream made in this stage of what later ones look for; nothing with ``engine: local``."""
     made = pipeline.ahead
     return {} if made is None else {"embedded_ahead": made.embedded, "poisoned_ahead": made.poisoned}
 

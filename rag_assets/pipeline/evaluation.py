@@ -168,7 +168,7 @@ def _costs(pipeline: Pipeline, candidate: Candidate, questions: pl.DataFrame) ->
     prices = pipeline.corpus.evaluation.prices
     stages = pipeline.runs.of(pipeline.run_id).get("stages", {})
     embedded = stages.get("embeddings", {})
-    ahead = [stage["ahead"] for stage in stages.values() if "ahead" in stage]  # by a cluster
+    ahead = [stage["ahead"] for stage in stages.values() if "ahead" in stage]  # by a stream
     found = [
         cost_of(
             prices,

@@ -1,7 +1,7 @@
-"""Chunks and vectors that the stores lack: made here, or by a cluster and then looked for here.
+"""Chunks and vectors that the stores lack: made here, or by a stream and then looked for here.
 
-documents to process → keys − keys present → (cluster) → what is still missing → stage → tidy stores.
-What a cluster did not come to is made here, so that a stage that ends well is complete.
+documents to process → keys − keys present → (stream) → what is still missing → stage → tidy stores.
+What a stream did not come to is made here, so that a stage that ends well is complete.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from rag_assets.chunking.stage import ChunkCounts, chunk_missing
-from rag_assets.distributed import Ahead
 from rag_assets.embedding.canary import check_canary
 from rag_assets.embedding.stage import EmbeddingCounts, embed_missing
 from rag_assets.pipeline.work import chunk_frames, texts_of, without_vectors
+from rag_assets.streaming import Ahead
 
 if TYPE_CHECKING:
     from rag_assets.pipeline.pipeline import Pipeline
@@ -35,9 +35,9 @@ def make_chunks(
     reused = keys.len() - missing.len()
     advance = _told(progress, "chunks", missing.len())
     made, facts = Ahead(), {}
-    if pipeline.cluster is not None:
+    if pipeline.stream is not None:
         places = documents.filter(pl.col("text_key").is_in(missing.implode())).unique("text_key")
-        made = pipeline.cluster.texts(places, advance)
+        made = pipeline.stream.texts(places, advance)
         facts = made_ahead(pipeline, made, VECTORS)
         missing = store.missing(missing)
     counts = chunk_missing(store, pipeline.chunker, texts_of(pipeline, documents, missing), advance)
@@ -55,8 +55,8 @@ def make_vectors(pipeline: Pipeline, documents: pl.DataFrame, progress: Progress
     store = pipeline.embedding_store
     total = sum(frame.height for frame in chunk_frames(pipeline, documents, ("embedding_key",)))
     made = Ahead()
-    if pipeline.cluster is not None:
-        made = pipeline.cluster.chunks(
+    if pipeline.stream is not None:
+        made = pipeline.stream.chunks(
             without_vectors(pipeline, documents), _told(progress, "embeddings", total)
         )
         look_again(pipeline, made)
@@ -82,16 +82,16 @@ def make_vectors(pipeline: Pipeline, documents: pl.DataFrame, progress: Progress
     counts.poisoned += made.poisoned
     counts.tokens += made.tokens
     counts.bytes += made.vector_bytes
-    counts.reused -= made.embedded + made.poisoned  # found just now, since the cluster had made them
+    counts.reused -= made.embedded + made.poisoned  # found just now, since the stream had made them
     return counts
 
 
 def made_ahead(pipeline: Pipeline, made: Ahead, names: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Facts of what a cluster made ahead of the later stages, for the record of this one.
+    """Facts of what was made ahead of the later stages, for the record of this one.
 
     Args:
         pipeline: the stages, whose stores are looked at anew.
-        made: by the cluster.
+        made: by the stream.
         names: facts that are not this stage's own work (default: all).
     """
     look_again(pipeline, made)
@@ -102,7 +102,7 @@ def made_ahead(pipeline: Pipeline, made: Ahead, names: tuple[str, ...] = ()) -> 
 
 
 def look_again(pipeline: Pipeline, made: Ahead) -> None:
-    """Have the stores see what a cluster wrote."""
+    """Have the stores see what a stream wrote."""
     if made.seconds:
         pipeline.chunk_store.refresh()
         pipeline.embedding_store.refresh()

@@ -18,7 +18,6 @@ from rag_assets.chunking.chunker import Chunker
 from rag_assets.chunking.stage import ChunkCounts, chunk_store
 from rag_assets.corpus import Corpus
 from rag_assets.corpus import Embedder as EmbedderSettings
-from rag_assets.distributed import Ahead, RayEngine
 from rag_assets.embedding.canary import check_canary
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.embedding.open import open_embedder, reader_settings
@@ -55,6 +54,7 @@ from rag_assets.store.content import ContentStore
 from rag_assets.store.objects import ObjectStore
 from rag_assets.store.preflight import check_store
 from rag_assets.store.snapshots import Snapshot, SnapshotStore
+from rag_assets.streaming import Ahead, Place, StreamEngine, open_engine
 
 if TYPE_CHECKING:
     from rag_assets.inbox import Inbox
@@ -145,16 +145,14 @@ class Pipeline:
         return Standards(self.objects, self.corpus)
 
     @cached_property
-    def cluster(self) -> RayEngine | None:
+    def stream(self) -> StreamEngine | None:
         """Makes ahead what the stages look for; None where the stages themselves do the work."""
-        if self.corpus.engine == "local":
-            return None
-        return RayEngine(self.objects, self.corpus, self.chunker, self.embedder)
+        return open_engine(Place(self.objects, self.corpus, self.chunker, self.embedder))
 
     @property
     def ahead(self) -> Ahead | None:
-        """What a cluster made of chunks and vectors in the last stage; None without a cluster."""
-        return None if self.cluster is None else self.cluster.ahead
+        """What was made of chunks and vectors ahead of their stages in the last one; None with ``engine: local``."""
+        return None if self.stream is None else self.stream.ahead
 
     @property
     def models(self) -> tuple[Generator, Judge] | None:
@@ -215,7 +213,7 @@ class Pipeline:
             list(zip(prefixes, open_sources(self.corpus, self.objects), strict=True)),
             only=only,
             advance=lambda done, total: self._progress("documents", done, total),
-            process=None if self.cluster is None else self.cluster.documents,
+            process=None if self.stream is None else self.stream.documents,
         )
 
     def chunks(self, *, everything: bool = False) -> ChunkCounts:

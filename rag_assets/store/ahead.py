@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def ahead(items: Iterable[T]) -> Iterator[T]:
-    """The same items in their order; never more than one is made ahead. What making one raises is raised here."""
+def ahead(items: Iterable[T]) -> Generator[T]:
+    """The same items in their order; never more than one is made ahead. What making one raises is raised here.
+
+    Closing it waits for the one that is being made.
+    """
     iterator = iter(items)
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(_take, iterator)

@@ -27,7 +27,7 @@ def server() -> Iterator[FaultyServer]:
 
 def generator(server: FaultyServer, **settings: Any) -> ChatGenerator:
     config = {"type": "openai", "url": server.url, "model": "m", "timeout_seconds": 5, **settings}
-    return ChatGenerator(corpus.Endpoint.model_validate(config))
+    return ChatGenerator(corpus.ChatEndpoint.model_validate(config))
 
 
 def failure(generator: ChatGenerator) -> str:
@@ -95,7 +95,7 @@ def test_a_silent_server_costs_the_time_budget_and_no_more(server: FaultyServer)
 
 def test_a_dead_server_is_a_failure_of_each_question(server: FaultyServer) -> None:
     dead = ChatGenerator(
-        corpus.Endpoint.model_validate(
+        corpus.ChatEndpoint.model_validate(
             {"type": "openai", "url": "http://127.0.0.1:9/v1", "model": "m", "retries": 0}
         )
     )

@@ -23,7 +23,7 @@ GOOD = {"question": "How much is the rent?", "answer": "450 euros", "quote": QUO
 def propose(status: int, reply: Any) -> Question | str:
     with FaultyServer(lambda call, request: (status, reply)).running() as server:
         config = {"type": "openai", "url": server.url, "model": "m", "retries": 0}
-        (found,) = ChatProposer(corpus.Endpoint.model_validate(config)).propose([DRAFT])
+        (found,) = ChatProposer(corpus.ChatEndpoint.model_validate(config)).propose([DRAFT])
     return found
 
 
@@ -56,6 +56,6 @@ def test_what_is_not_proved_is_not_proposed(status: int, reply: Any, reason: str
 @pytest.mark.timeout(900)
 def test_a_real_model_proposes_or_says_why_not(chat_server: ChatServer) -> None:
     config = {"type": "openai", "url": chat_server.url, "model": chat_server.model, "timeout_seconds": 240}
-    proposer = ChatProposer(corpus.Endpoint.model_validate({**config, "max_tokens": 300}))
+    proposer = ChatProposer(corpus.ChatEndpoint.model_validate({**config, "max_tokens": 300}))
     for found in proposer.propose([DRAFT, DRAFT]):
         assert found.passages if isinstance(found, Question) else found

@@ -159,6 +159,21 @@ def test_every_group_can_be_set(tmp_path: Path) -> None:
             MINIMAL + "engine: ray\nray:\n  gpus_per_worker: 1.5\n",
             ":6: ray.gpus_per_worker: 1.5 cannot be had: above one GPU, Ray gives whole ones",
         ),
+        (
+            MINIMAL + "engine: stream\nembedder: {precision: float32}\ngpu: {}\n",
+            ":6: gpu: with engine: stream, the step that parses also embeds, and gpu cannot send the one without the "
+            "other to a GPU; take engine: local, or an endpoint (embedder.type: openai), or leave gpu out where all runs "
+            "on the machine with the GPU",
+        ),
+        (
+            MINIMAL + "gpu: {node_selector: {my pool: large}}\n",
+            ":4: gpu.node_selector.my pool: found 'my pool'; allowed: a label's key, such as pool or example.org/pool",
+        ),
+        (
+            MINIMAL + "gpu: {node_selector: {pool: large gpus}}\n",
+            ":4: gpu.node_selector.pool: found 'large gpus'; allowed: a label's value: up to 63 letters, digits, '-', "
+            "'_' and '.'",
+        ),
         ("sources:\n  - type: folder\n", ":2: sources.0.path: missing; this field is required"),
         (
             "sources:\n  - type: s3\n    url: https://x\n",

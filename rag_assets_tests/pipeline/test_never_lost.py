@@ -71,8 +71,8 @@ def crasher() -> Iterator[Crasher]:
     found.close()
 
 
-def populate(root: Path, store: str, edited: bool) -> Workspace:
-    workspace = Workspace(root, store, **SETTINGS)
+def populate(root: Path, store: str, edited: bool, settings: Mapping[str, Any] = SETTINGS) -> Workspace:
+    workspace = Workspace(root, store, **settings)
     for number in range(DOCUMENTS):
         workspace.write(f"d{number}.md", document(number + (100 if edited and number < 6 else 0)))
     if edited:
@@ -91,13 +91,15 @@ def visible(workspace: Workspace) -> list[tuple[str, str]] | None:
     return list(zip(rows["chunk_id"], rows["text"], strict=True))
 
 
-def crash_and_recover(crasher: Crasher, root: Path, store: str, seed: int) -> int:
+def crash_and_recover(
+    crasher: Crasher, root: Path, store: str, seed: int, settings: Mapping[str, Any] = SETTINGS
+) -> int:
     """Kill runs of a first build and of an update until one ends. Returns how often it was killed."""
     chance = random.Random(seed)
     kills = 0
     allowed: list[Any] = [None]
     for edited in (False, True):
-        workspace = populate(root, store, edited)
+        workspace = populate(root, store, edited, settings)
         clean = populate(root / "clean", str(root / f"clean-store-{edited}"), edited)
         clean.run()
         expected = visible(clean)
@@ -109,7 +111,7 @@ def crash_and_recover(crasher: Crasher, root: Path, store: str, seed: int) -> in
                     if chance.random() < 0.5
                     else {"after": chance.uniform(0.3, 3)}
                 )
-            answer = crasher.run(root, store, **kill)
+            answer = crasher.run(root, store, settings, **kill)
             assert answer["code"] == 0, "a run after a crash must not fail"
             assert visible(workspace) in (*allowed, expected), (
                 "a reader saw something that was never published"
@@ -129,6 +131,12 @@ def crash_and_recover(crasher: Crasher, root: Path, store: str, seed: int) -> in
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))])
 def test_a_killed_run_is_resumed(crasher: Crasher, tmp_path: Path, seed: int) -> None:
     crash_and_recover(crasher, tmp_path, str(tmp_path / "store"), seed)
+
+
+@pytest.mark.parametrize("seed", [4, pytest.param(5, marks=pytest.mark.slow)])
+def test_a_killed_stream_is_resumed(crasher: Crasher, tmp_path: Path, seed: int) -> None:
+    """Parsing, chunking and embedding die at once; the clean run it is held against goes stage by stage."""
+    crash_and_recover(crasher, tmp_path, str(tmp_path / "store"), seed, {**SETTINGS, "engine": "stream"})
 
 
 def test_a_killed_run_is_resumed_on_s3(crasher: Crasher, tmp_path: Path, s3_store_url: str) -> None:

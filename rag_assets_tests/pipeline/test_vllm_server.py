@@ -53,7 +53,7 @@ def test_vllm_answers_in_the_form_that_is_asked_for_and_only_once(
 def test_questions_over_the_same_contexts_share_the_prompts_prefix(chat_server: ChatServer) -> None:
     contexts = tuple(Context(f"c{n}", "house.md", "House", f"Rule {n}: quiet hours. " * 30) for n in range(3))
     generator = ChatGenerator(
-        corpus.Endpoint.model_validate(endpoint(chat_server, max_tokens=300, concurrency=1))
+        corpus.ChatEndpoint.model_validate(endpoint(chat_server, max_tokens=300, concurrency=1))
     )
     (first,) = generator.answer([Task("When are the quiet hours?", contexts)])
     assert isinstance(first, Answer)

@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
-from rag_assets_tests.distributed.conftest import add_gpu_machine
-from rag_assets_tests.distributed.corpora import (
+from rag_assets_tests.streaming.conftest import add_gpu_machine
+from rag_assets_tests.streaming.corpora import (
     aged,
     contents,
     fill,

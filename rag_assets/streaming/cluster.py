@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from rag_assets import corpus as models
-from rag_assets.distributed.actors import Embed, Prepare
-from rag_assets.distributed.flow import Begin, Report, from_arrow, reports_in, to_arrow
-from rag_assets.distributed.place import Job
 from rag_assets.errors import ClusterUnavailable, ConfigurationError, RagAssetsError, install, redacted
+from rag_assets.streaming.actors import Embed, Prepare
+from rag_assets.streaming.flow import Begin, Report, from_arrow, reports_in, to_arrow
+from rag_assets.streaming.place import Job
 
 if TYPE_CHECKING:
     from ray.data import Dataset

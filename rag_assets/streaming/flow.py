@@ -1,8 +1,8 @@
-"""The rows that flow between driver and actors.
+"""The rows that flow through the steps, and back to who began.
 
-Into the first actors flow places: listed objects, parsed texts, or chunked texts. From them to the
-embedding actors, and back to the driver, flows one kind of row: a text to embed, or a report of what
-was done. Reports are small; texts end at the embedding actors.
+Into the first step flow places: listed objects, parsed texts, or chunked texts. To the model flow texts
+to embed, and back flow reports of what was done. Between machines both are one kind of row. Reports are
+small; texts end at the model.
 """
 
 from __future__ import annotations
@@ -38,11 +38,10 @@ OBJECTS = pl.Schema(
 )
 TEXTS = pl.Schema({"text_key": pl.String(), "format": pl.String(), "content_key": pl.String()})
 CHUNKS = pl.Schema({"text_key": pl.String()})
+TO_EMBED = pl.Schema({"key": pl.String(), "text": pl.String(), "tokens": pl.Int64()})
 FLOW = pl.Schema(
     {
-        "key": pl.String(),  # of a text to embed; null in a report
-        "text": pl.String(),
-        "tokens": pl.Int64(),
+        **TO_EMBED,  # null in a report
         "facts": pl.String(),  # of a report: JSON
         "documents": pl.Binary(),  # of a report: snapshot rows as an Arrow file
     }
@@ -51,7 +50,7 @@ FLOW = pl.Schema(
 
 @dataclass(slots=True)
 class Report:
-    """What one actor did with one batch.
+    """What a step did with one batch.
 
     Attributes:
         places: rows of the input that were dealt with.

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from rag_assets.distributed.place import Job
 from rag_assets.errors import ConfigurationError, SourceUnavailable
 from rag_assets.store.objects import ObjectStore
-from rag_assets_tests.distributed.corpora import RAY, fill, on, pipeline, workspace
+from rag_assets.streaming.place import Job, Place
+from rag_assets_tests.streaming.corpora import RAY, fill, on, pipeline, workspace
 from rag_assets_tests.workspace import Workspace
 
 
@@ -31,7 +31,7 @@ def test_without_the_package_the_extra_is_named(corpus: Workspace, monkeypatch: 
         pipeline(corpus).documents()
 
 
-def test_another_model_than_the_run_began_with_is_refused(corpus: Workspace) -> None:
+def test_another_model_than_the_run_began_with_is_refused(cluster: Any, corpus: Workspace) -> None:
     stages = pipeline(corpus)
     embedder: Any = stages.embedder
     embedder.fingerprint = "0" * 32  # as if the model had been another one where the run began
@@ -47,7 +47,7 @@ def test_a_folder_that_only_the_driver_has_is_an_error_and_no_deletion(
     cluster: Any, corpus: Workspace
 ) -> None:
     stages = pipeline(corpus)
-    listed = stages.cluster
+    listed = stages.stream
 
     class Elsewhere:
         """A folder that is gone when the actors look."""
@@ -57,7 +57,7 @@ def test_a_folder_that_only_the_driver_has_is_an_error_and_no_deletion(
             assert listed is not None
             return listed.documents(wanted, counts)
 
-    vars(stages)["cluster"] = Elsewhere()
+    vars(stages)["stream"] = Elsewhere()
     with pytest.raises(SourceUnavailable):
         stages.update_snapshot(None)
     assert stages.snapshots.latest().number == 0
@@ -67,7 +67,8 @@ def test_what_actors_are_told_holds_no_secret(corpus: Workspace, monkeypatch: py
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "hidden-from-all")
     stages = pipeline(corpus)
-    job = Job.of(ObjectStore.open("s3://bucket/prefix"), stages.corpus, stages.chunker, stages.embedder)
+    place = Place(ObjectStore.open("s3://bucket/prefix"), stages.corpus, stages.chunker, stages.embedder)
+    job = Job.of(place)
     told = pickle.dumps(job)
     assert b"s3://bucket/prefix" in told
     assert b"hidden" not in told

@@ -1,4 +1,4 @@
-"""A cluster makes what one machine makes: the same keys, rows and vectors, and the same index."""
+"""A stream makes what stage by stage makes, here and on a cluster: the same keys, rows, vectors and index."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from rag_assets.parsing.batch import SCHEMA, document_store
 from rag_assets.store.digest import digest
-from rag_assets_tests.distributed.corpora import (
+from rag_assets_tests.streaming.corpora import (
     POISON,
     aged,
     contents,
@@ -47,19 +47,20 @@ def run(found: Workspace) -> dict[str, Any]:
 
 def both(twins: tuple[Workspace, Workspace]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Runs both; the documents stage counted the same, and as many texts were embedded or refused."""
-    local, cluster = run(twins[0]), run(twins[1])
-    assert {name: cluster["documents"][name] for name in COUNTS} == {
+    local, streamed = run(twins[0]), run(twins[1])
+    assert {name: streamed["documents"][name] for name in COUNTS} == {
         name: local["documents"][name] for name in COUNTS
     }
     for name in ("embedded", "poisoned", "tokens"):
-        ahead = cluster["documents"]["ahead"][name] + cluster["chunks"]["ahead"][name]
-        assert ahead + cluster["embeddings"][name] == local["embeddings"][name]
+        ahead = streamed["documents"]["ahead"][name] + streamed["chunks"]["ahead"][name]
+        assert ahead + streamed["embeddings"][name] == local["embeddings"][name]
     assert (
-        cluster["documents"]["ahead"]["chunked"] + cluster["chunks"]["chunked"] == local["chunks"]["chunked"]
+        streamed["documents"]["ahead"]["chunked"] + streamed["chunks"]["chunked"]
+        == local["chunks"]["chunked"]
     )
     assert twins[1].last_run()["embedded_texts"] == twins[0].last_run()["embedded_texts"]
     same(*twins)
-    return local, cluster
+    return local, streamed
 
 
 def rejected_elsewhere(found: Workspace, name: str) -> None:
@@ -70,11 +71,20 @@ def rejected_elsewhere(found: Workspace, name: str) -> None:
     document_store(found.objects, "markdown").commit(pl.DataFrame([row], schema=SCHEMA))
 
 
-def test_from_every_stage_on_a_cluster_makes_what_one_machine_makes(cluster: Any, tmp_path: Path) -> None:
+@pytest.fixture(params=["stream", "ray"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """An engine that streams; the cluster is there where it is needed."""
+    name: str = request.param
+    if name == "ray":
+        request.getfixturevalue("cluster")
+    return name
+
+
+def test_from_every_stage_on_it_makes_what_stage_by_stage_makes(engine: str, tmp_path: Path) -> None:
     model = {"type": "static", "model": str(poisoned_model(tmp_path / "model")), "shard_chunks": 32}
     settings: dict[str, Any] = {"embedder": model, "parsing": {"max_quarantined_share": 0.5}}
-    local, ray = workspace(tmp_path, "local", **settings), workspace(tmp_path, "ray", **settings)
-    twins = local, ray
+    local, streamed = workspace(tmp_path, "local", **settings), workspace(tmp_path, engine, **settings)
+    twins = local, streamed
     for found in twins:
         fill(found, 40)
         found.write("same-bytes.md", document(3))
@@ -107,17 +117,17 @@ def test_from_every_stage_on_a_cluster_makes_what_one_machine_makes(cluster: Any
     assert made["documents"]["ahead"]["chunked"] == 2
     assert made["documents"]["ahead"]["embedded"] == 5
 
-    for found, engine in zip(twins, ("local", "ray"), strict=True):  # from the parsed texts
-        found.configure(**on(engine, {**settings, "chunking": {"max_tokens": 64}}))
+    for found, name in zip(twins, ("local", engine), strict=True):  # from the parsed texts
+        found.configure(**on(name, {**settings, "chunking": {"max_tokens": 64}}))
     _, made = both(twins)
     assert made["documents"]["parsed"] == 0
     assert made["chunks"]["chunked"] > 40
     assert made["chunks"]["ahead"]["embedded"] > 100
     assert made["embeddings"]["embedded"] == 0
 
-    for found, engine in zip(twins, ("local", "ray"), strict=True):  # from the chunks
+    for found, name in zip(twins, ("local", engine), strict=True):  # from the chunks
         found.configure(
-            **on(engine, {**settings, "chunking": {"max_tokens": 64}, "embedder": {"type": "static"}})
+            **on(name, {**settings, "chunking": {"max_tokens": 64}, "embedder": {"type": "static"}})
         )
     _, made = both(twins)
     assert made["chunks"]["chunked"] == 0
@@ -126,15 +136,15 @@ def test_from_every_stage_on_a_cluster_makes_what_one_machine_makes(cluster: Any
 
 
 @pytest.mark.slow
-def test_a_transformer_on_a_cluster_gives_the_vectors_of_one_machine(cluster: Any, tmp_path: Path) -> None:
+def test_a_transformer_gives_the_same_vectors(engine: str, tmp_path: Path) -> None:
     import numpy as np
 
     settings: dict[str, Any] = {"embedder": {"precision": "float32", "shard_chunks": 16}}
-    local, ray = workspace(tmp_path, "local", **settings), workspace(tmp_path, "ray", **settings)
-    for found in (local, ray):
+    local, streamed = workspace(tmp_path, "local", **settings), workspace(tmp_path, engine, **settings)
+    for found in (local, streamed):
         fill(found, 10)
         run(found)
-    left, right = contents(local), contents(ray)
+    left, right = contents(local), contents(streamed)
     assert left.keys() == right.keys()
     for name, rows in left.items():
         assert rows.drop("vector", strict=False).equals(right[name].drop("vector", strict=False))
@@ -142,7 +152,7 @@ def test_a_transformer_on_a_cluster_gives_the_vectors_of_one_machine(cluster: An
             # Of other batches: the last bits of a float depend on how wide a matrix is.
             ours, theirs = rows["vector"].to_list(), right[name]["vector"].to_list()
             assert np.abs(np.asarray(ours) - np.asarray(theirs)).max() < 1e-5
-    head, twin = pipeline(local).log.head(), pipeline(ray).log.head()
+    head, twin = pipeline(local).log.head(), pipeline(streamed).log.head()
     assert head is not None
     assert twin is not None
     assert head.spec == twin.spec

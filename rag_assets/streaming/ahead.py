@@ -1,17 +1,17 @@
-"""What a cluster made ahead of the stages, counted from the stores and not from what actors said.
+"""What was made ahead of the stages, counted from the stores and not from what workers said.
 
 stores before, stores after → the keys of this run that were missing and now are there. A batch that was
-done twice is counted once, and so is one whose actor died after it had committed.
+done twice is counted once, and so is one whose worker died after it had committed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
-from rag_assets.distributed.place import Place
 from rag_assets.store.content import ContentStore
+from rag_assets.streaming.place import Place
 
 SLICE = 512  # texts whose chunks are looked up together
 
@@ -47,7 +47,8 @@ class Before:
     """The chunk and embedding stores as they were when this was made."""
 
     def __init__(self, place: Place) -> None:
-        self._chunks, self._embeddings = place.chunks, place.embeddings
+        own = replace(place)  # stores of its own, which do not see what is written through others
+        self._chunks, self._embeddings = own.chunks, own.embeddings
         for store in (self._chunks, self._embeddings):
             remember(store)
 
