@@ -12,7 +12,7 @@ import itertools
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,19 +105,24 @@ class Engine:
             self._stop_loop()
             raise
 
-    def embed(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """Vectors of tokenized texts: float32, shape (len(prompts), dimension).
+    def embed(self, batches: Iterable[Sequence[Sequence[int]]]) -> NDArray[np.float32]:
+        """Vectors of tokenized texts: float32, shape (number of texts, dimension).
+
+        Each batch is computed from when it is there on, while the next one is still being made.
 
         Raises:
-            EmbeddingFailed: the engine refused a text.
+            EmbeddingFailed: the engine refused a text; what else it was given is given up.
             ModelUnavailable: the engine died.
         """
         import numpy as np
 
-        async def embed_all() -> list[NDArray[np.float32]]:
-            return await asyncio.gather(*(self._embed(prompt) for prompt in prompts))
-
-        return np.stack(self._submit(embed_all()).result())
+        given: list[Future[list[NDArray[np.float32]]]] = []
+        try:
+            given.extend(self._submit(self._embed_all(batch)) for batch in batches)
+            return np.stack([vector for batch in given for vector in batch.result()])
+        finally:
+            for batch in given:
+                batch.cancel()
 
     async def reply(
         self,
@@ -148,6 +153,14 @@ class Engine:
             self._loop.call_soon_threadsafe(handler.cancel)
         self._llm.shutdown()
         self._stop_loop()
+
+    async def _embed_all(self, prompts: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+        try:
+            async with asyncio.TaskGroup() as group:  # the first failure ends the others
+                asked = [group.create_task(self._embed(prompt)) for prompt in prompts]
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        return [task.result() for task in asked]
 
     async def _embed(self, prompt: Sequence[int]) -> NDArray[np.float32]:
         import numpy as np

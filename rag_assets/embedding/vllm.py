@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 VERSION = 1  # raise when this file changes vectors
+SLICE = 64  # texts that are tokenized while the engine computes those before
 
 
 class VllmEmbedder:
-    """Embeds with vLLM; the engine starts at the first use. Texts go to it as tokens, all at once."""
+    """Embeds with vLLM; the engine starts at the first use. Texts go to it as tokens, as soon as they are such."""
 
     def __init__(self, config: corpus.Embedder, files: ModelFiles) -> None:
         self._config = config
@@ -80,7 +81,8 @@ class VllmEmbedder:
         self._tokenizer.no_truncation()
         if cut:
             self._tokenizer.enable_truncation(self._window)
-        prompts = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)]
+        slices = (texts[start : start + SLICE] for start in range(0, len(texts), SLICE))
+        prompts = ([found.ids for found in self._tokenizer.encode_batch_fast(part)] for part in slices)
         vectors = open_engine(self._settings).embed(prompts)
         return checked(vectors, self._files.name, normalize=self._config.normalize)
 

