@@ -69,7 +69,11 @@ class Parsing(Group):
         description="Address space in MiB that parsing one document may add to its worker.",
     )
     max_bytes: int = Field(default=50_000_000, ge=1, description="Larger documents are quarantined unread.")
-    workers: int = Field(default=0, ge=0, description="Worker processes; 0 means one per CPU core.")
+    workers: int = Field(
+        default=0,
+        ge=0,
+        description="Worker processes; 0 means one per CPU core that this machine or container may use.",
+    )
     max_quarantined_share: float = Field(
         default=0.2, ge=0, le=1, description="The run fails when a larger share of documents is quarantined."
     )

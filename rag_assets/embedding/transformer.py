@@ -77,9 +77,13 @@ class TransformerEmbedder:
     @cached_property
     def _model(self) -> SentenceTransformer:
         import torch
+        from loky import cpu_count
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
 
+        # PyTorch counts the machine's cores. A container may have fewer, and threads beyond its limit are throttled;
+        # a second thread on a core shares the one unit there that multiplies vectors or tiles.
+        torch.set_num_threads(min(torch.get_num_threads(), cpu_count(only_physical_cores=True)))
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         try:

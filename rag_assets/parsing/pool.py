@@ -12,7 +12,6 @@ byte is ever parsed in this process.
 
 from __future__ import annotations
 
-import os
 import queue
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -42,9 +41,11 @@ class ParserPool:
     """
 
     def __init__(self, config: Parsing, function: str = PARSE) -> None:
+        from loky import cpu_count  # also knows what a container may use
+
         self._config = config
         self._function = function
-        self._workers = config.workers or os.cpu_count() or 1
+        self._workers = config.workers or cpu_count()
         self._idle: queue.SimpleQueue[ParserProcess] = queue.SimpleQueue()
         self._started: list[ParserProcess] = []
         self._threads: ThreadPoolExecutor | None = None

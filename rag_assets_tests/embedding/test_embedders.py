@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -236,3 +237,25 @@ def test_odd_texts_have_vectors(minilm: Embedder) -> None:
     odd = ["", " ", "\x00", "\ud7ff", "💥" * 50, "a" * 2000, "​"]
     for embedder in (minilm, open_embedder(config(type="static"))):
         assert np.isfinite(embed(embedder, odd)).all()
+
+
+def test_no_more_threads_compute_and_no_more_parsers_start_than_there_may_be(tmp_path: Path) -> None:
+    """In a process of its own: threads are the process's business. The limit stands for a container's."""
+    code = (
+        "import psutil, torch; torch.set_num_threads(2)\n"
+        "from rag_assets.corpus import Embedder, Parsing\n"
+        "from rag_assets.embedding.open import open_embedder\n"
+        "from rag_assets.parsing.pool import ParserPool\n"
+        "open_embedder(Embedder(precision='float32')).embed(['A dog.'], [4])\n"
+        "with ParserPool(Parsing()) as pool:\n"
+        "    found = list(pool.parse((str(n), 'markdown', b'# Hello' * 200_000) for n in range(8)))\n"
+        "    print(torch.get_num_threads(), len(psutil.Process().children()))\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env={**os.environ, "LOKY_MAX_CPU_COUNT": "1"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert said.stdout.split() == ["1", "1"]
