@@ -291,6 +291,15 @@ def test_check_reads_all_corpus_files_and_gold_sets(terminal: Terminal, tmp_path
     assert "gold.jsonl" in result.stderr.replace("\n", "")
 
 
+def test_check_looks_at_the_executor(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAG_EXECUTOR", "multiproces")
+    result = terminal.run("check")
+    assert result.exit_code == 2
+    assert "allowed: in_process, multiprocess" in " ".join(result.stderr.split())
+    monkeypatch.setenv("RAG_EXECUTOR", "multiprocess")
+    assert terminal.run("check").exit_code == 0
+
+
 @pytest.mark.parametrize(
     "command", [("check",), ("status", "handbook"), ("run", "handbook"), ("plan", "handbook")]
 )

@@ -216,7 +216,7 @@ def rollback(
 
 @app.command()
 def check(as_json: AsJson = False) -> None:
-    """Validate all corpus files and their gold sets."""
+    """Validate all corpus files, their gold sets and RAG_EXECUTOR."""
     from rag_assets.gold import load_gold
     from rag_assets.pipeline.readiness import missing_here
     from rag_assets.quality import load_suites
@@ -225,10 +225,15 @@ def check(as_json: AsJson = False) -> None:
     from rag_assets.terminal import say
 
     with reported():
-        folder = Settings().corpora
+        settings = Settings()
+        folder = settings.corpora
         corpora = load_corpora(folder)
         if not corpora:
             raise ConfigurationError(f"{folder}: there are no corpus files (*.yaml)")
+        if "executor" in settings.model_fields_set:  # importing Dagster takes a second
+            from rag_assets.orchestration.executors import open_executor
+
+            open_executor(settings.executor)
         for corpus in corpora.values():
             if corpus.quality is not None:
                 for suite in load_suites(corpus.suites_path).values():
