@@ -6,7 +6,7 @@ in the table cannot get into the next one. Readers are pinned to tags and see no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,20 +21,40 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from lancedb.table import LanceTable
 
+Load = Callable[[pl.DataFrame, "pa.Schema"], None]
+"""Adds the rows of documents to the table of a schema, in one commit."""
 SLICE = 10_000  # ids per delete predicate
 MAX_SEGMENTS = 8  # vector index segments before they are merged
 KEEP_HISTORY = timedelta(days=36_500)  # optimize() must not prune: tags hold old versions
 
 
 def rebuild(
-    objects: ObjectStore, name: str, rows: RowSource, documents: pl.DataFrame, schema: pa.Schema
+    objects: ObjectStore,
+    name: str,
+    rows: RowSource,
+    documents: pl.DataFrame,
+    schema: pa.Schema,
+    load: Load | None = None,
 ) -> LanceTable:
-    """A new table in the old one's place; earlier versions and their tags stay readable."""
+    """A new table in the old one's place; earlier versions and their tags stay readable.
+
+    Args:
+        objects: the store.
+        name: of the table.
+        rows: where its rows come from.
+        documents: whose rows it gets (columns of ``snapshots.READABLE``).
+        schema: of the table.
+        load: adds the rows; None adds them here.
+    """
     with translated(f"create the index of {name!r}"):
         connect(objects).create_table(name, schema=schema, mode="overwrite")
         table = open_table(objects, name)
         assert table is not None, "it was just created"
-        _add(table, rows, documents, schema)
+        if load is None:
+            _add(table, rows, documents, schema)
+        else:
+            load(documents, schema)
+            table.checkout_latest()  # type: ignore[no-untyped-call]
         return table
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from rag_assets.corpus import Ray
 from rag_assets.errors import DataError, StoreUnavailable
-from rag_assets.index import build
+from rag_assets.index import build, bulk
 from rag_assets.index.candidate import Candidate, CandidateStore, Spec
 from rag_assets.index.recall import recall_at_10
 from rag_assets.index.schema import table_schema
@@ -18,6 +20,7 @@ from rag_assets.publication.log import Publication
 from rag_assets.publication.publish import everything_changed
 from rag_assets.publication.retention import CANDIDATE_PREFIX
 from rag_assets.store.snapshots import Snapshot
+from rag_assets.streaming import Job, Place, cluster
 
 if TYPE_CHECKING:
     from lancedb.table import LanceTable
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from rag_assets.pipeline.pipeline import Pipeline
 
 FULL_VERIFY_ROWS = 200_000  # up to here every id and vector is compared on every build
+BULK_DOCUMENTS = 50_000  # below, a cluster's actors take longer to start than one process takes to write
 REBUILD_SHARE = 0.5  # a larger share of changed documents is written faster anew
 
 
@@ -55,7 +59,8 @@ def build_candidate(
         schema = table_schema(
             pipeline.corpus.index, pipeline.rows.dimension(come), _reader_metadata(pipeline, spec)
         )
-        table = build.rebuild(objects, name, pipeline.rows, come, schema)
+        load = _bulk_load(pipeline) if come.height >= BULK_DOCUMENTS else None
+        table = build.rebuild(objects, name, pipeline.rows, come, schema, load)
         trained, text_changed = 0, True
     progress("candidate", 1, 4)
     facts = build.build_indexes(table, pipeline.corpus.index, text_changed=text_changed, trained_rows=trained)
@@ -109,6 +114,16 @@ def build_candidate(
     CandidateStore(objects, name).write(candidate, changes)
     progress("candidate", 4, 4)
     return candidate
+
+
+def _bulk_load(pipeline: Pipeline) -> build.Load | None:
+    """Has the rows written by the machines of the corpus's cluster; None without one."""
+    corpus = pipeline.corpus
+    if corpus.engine != "ray":
+        return None
+    job = Job.of(Place(pipeline.objects, corpus, pipeline.chunker, pipeline.embedder))
+    spread = partial(cluster.spread, corpus.ray or Ray())
+    return partial(bulk.load, pipeline.objects, job, spread)
 
 
 def _recall(table: LanceTable, pipeline: Pipeline) -> dict[str, Any]:

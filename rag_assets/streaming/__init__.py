@@ -10,6 +10,6 @@ from __future__ import annotations
 
 from rag_assets.streaming.ahead import Ahead
 from rag_assets.streaming.engine import StreamEngine, open_engine
-from rag_assets.streaming.place import Place
+from rag_assets.streaming.place import Job, Place
 
-__all__ = ["Ahead", "Place", "StreamEngine", "open_engine"]
+__all__ = ["Ahead", "Job", "Place", "StreamEngine", "open_engine"]

@@ -1,8 +1,8 @@
-"""The seam to Ray: connect, run a chain of actors over blocks of rows, let go. No foreign exception leaves it.
+"""The seam to Ray: connect, run actors over blocks of rows, let go. No foreign exception leaves it.
 
-blocks → Ray Data → Prepare actors → Embed actors → reports, as they get ready. Ray Data holds back what
-would flood the actors that follow, grows and shrinks the pools, and repeats a batch whose actor or
-machine was lost on another one.
+blocks → Ray Data → Prepare actors → Embed actors → reports, as they get ready. Or blocks → actors of
+another kind → their results. Ray Data holds back what would flood the actors that follow, grows and
+shrinks the pools, and repeats a batch whose actor or machine was lost on another one.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import math
 import os
 import socket
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -48,38 +48,47 @@ def work(job: Job, settings: models.Ray, begin: Begin, blocks: Sequence[pl.DataF
         RagAssetsError: what the stage's code raised on an actor.
     """
     with _connected(settings), _translated():
-        with warnings.catch_warnings():
-            # Ray 2.60 means to drop this way to say max_task_retries, and has no other one yet.
-            warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
-            chain = _chain(job, settings, begin, blocks)
-        for table in chain.iter_batches(batch_size=None, batch_format="pyarrow"):
-            yield from reports_in(from_arrow(table))
+        for rows in _results(lambda: _chain(job, settings, begin, blocks)):
+            yield from reports_in(rows)
+
+
+def spread(
+    settings: models.Ray, actor: type, arguments: tuple[object, ...], blocks: Sequence[pl.DataFrame]
+) -> Iterator[pl.DataFrame]:
+    """Have actors of a class called with blocks, a block at a time; results come as they are done, in no order.
+
+    Args:
+        settings: which cluster; actors are its ``cpu_workers``.
+        actor: takes and gives Arrow tables.
+        arguments: that it is made with.
+        blocks: each is dealt with by one actor.
+
+    Raises:
+        As ``work``.
+    """
+    with _connected(settings), _translated():
+        yield from _results(
+            lambda: _blocks(blocks).map_batches(actor, fn_constructor_args=arguments, **_on_cpus(settings))
+        )
+
+
+def _results(make: Callable[[], Dataset]) -> Iterator[pl.DataFrame]:
+    with warnings.catch_warnings():
+        # Ray 2.60 means to drop this way to say max_task_retries, and has no other one yet.
+        warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
+        chain = make()
+    for table in chain.iter_batches(batch_size=None, batch_format="pyarrow"):
+        yield from_arrow(table)
 
 
 def _chain(job: Job, settings: models.Ray, begin: Begin, blocks: Sequence[pl.DataFrame]) -> Dataset:
-    import ray
     from ray.data import ActorPoolStrategy
 
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False  # the run shows its own
-    context.print_on_execution_start = False
-    context.raise_original_map_exception = True  # else the way to our own errors is lost
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
-    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # says that there are no bars
     cpus = settings.cpus_per_worker
     parsers = max(1, math.floor(cpus))
     return (
-        ray.data.from_arrow([to_arrow(block) for block in blocks])
-        .map_batches(
-            Prepare,
-            fn_constructor_args=(job, begin, parsers),
-            batch_size=None,  # a block is a batch
-            batch_format="pyarrow",
-            zero_copy_batch=True,
-            compute=ActorPoolStrategy(min_size=settings.cpu_workers.min, max_size=settings.cpu_workers.max),
-            num_cpus=cpus,
-            max_task_retries=LOSSES,
-        )
+        _blocks(blocks)
+        .map_batches(Prepare, fn_constructor_args=(job, begin, parsers), **_on_cpus(settings))
         .map_batches(
             Embed,
             fn_constructor_args=(job,),
@@ -94,6 +103,33 @@ def _chain(job: Job, settings: models.Ray, begin: Begin, blocks: Sequence[pl.Dat
             max_task_retries=LOSSES,
         )
     )
+
+
+def _blocks(blocks: Sequence[pl.DataFrame]) -> Dataset:
+    import ray
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False  # the run shows its own
+    context.print_on_execution_start = False
+    context.raise_original_map_exception = True  # else the way to our own errors is lost
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # says that there are no bars
+    return ray.data.from_arrow([to_arrow(block) for block in blocks])
+
+
+def _on_cpus(settings: models.Ray) -> dict[str, Any]:
+    """How actors are called that take a block at a time and need no GPU."""
+    from ray.data import ActorPoolStrategy
+
+    workers = settings.cpu_workers
+    return {
+        "batch_size": None,  # a block is a batch
+        "batch_format": "pyarrow",
+        "zero_copy_batch": True,
+        "compute": ActorPoolStrategy(min_size=workers.min, max_size=workers.max),
+        "num_cpus": settings.cpus_per_worker,
+        "max_task_retries": LOSSES,
+    }
 
 
 @contextmanager

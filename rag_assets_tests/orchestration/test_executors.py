@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from rag_assets import open_published
 from rag_assets.corpus import load_corpora
 from rag_assets.errors import ConfigurationError
 from rag_assets.orchestration.build import build_definitions
+from rag_assets.orchestration.executors import open_executor
 from rag_assets_tests.orchestration.deployment import Deployment
 from rag_assets_tests.orchestration.ray_cluster import lacking, ray_cluster
 from rag_assets_tests.workspace import Workspace, document
@@ -73,6 +75,17 @@ def test_an_executor_that_is_not_installed_names_its_extra(
     assert f"RAG_EXECUTOR: {name!r} needs dagster_{name}, which is not installed" in message
     assert f"'.[{name}]'" in message
     assert "in_process, multiprocess" in message
+
+
+def test_what_ray_shows_on_its_dashboard_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("dagster_ray", reason="needs the extra 'ray'")
+    for name in [name for name in os.environ if name.startswith(("RAG_", "DAGSTER_"))]:
+        monkeypatch.delenv(name)
+    for name in ("RAG_STORE", "RAG_INBOX", "AWS_SECRET_ACCESS_KEY", "NOTES_WEBHOOK_SECRET", "OPENAI_API_KEY"):
+        monkeypatch.setenv(name, "x")
+    given = open_executor("ray").apply_config_mapping({"config": {"ray": {"env_vars": ["MINE"]}}})
+    assert given.value is not None
+    assert given.value["config"]["ray"]["env_vars"] == ["RAG_STORE", "MINE"]
 
 
 @pytest.fixture(scope="module")

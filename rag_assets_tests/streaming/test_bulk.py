@@ -1,0 +1,82 @@
+"""A new index of a large corpus is written by the machines of a cluster, and appears in one commit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lance
+import pytest
+
+from rag_assets.errors import StoreUnavailable
+from rag_assets.index import bulk
+from rag_assets.pipeline import candidate
+from rag_assets_tests.streaming.corpora import aged, fill, on, pipeline, same, workspace
+from rag_assets_tests.workspace import Workspace, run_stages
+
+DOCUMENTS, BLOCK = 30, 8
+SETTINGS: dict[str, Any] = {"index": {"filters": {"tenant": "string"}}}
+
+
+@pytest.fixture
+def corpus(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """One that counts as large."""
+    monkeypatch.setattr(candidate, "BULK_DOCUMENTS", DOCUMENTS)
+    monkeypatch.setattr(bulk, "BLOCK", BLOCK)
+    found = workspace(tmp_path, "ray", **SETTINGS)
+    filled(found)
+    return found
+
+
+def filled(found: Workspace) -> None:
+    fill(found, DOCUMENTS - 2)
+    found.write("tenant.md", "---\ntenant: acme\n---\n# Of one tenant\n\nWith a field that is a column.\n")
+    found.write("empty.md", "  \n")
+    found.write("few.md", "# Few\n\nWords.\n")
+    aged(found)
+
+
+def appended(found: Workspace) -> list[int]:
+    """Rows that each version of the table has more than the one before."""
+    table = lance.dataset(f"{found.store}/index/{found.name}.lance")
+    rows = [table.checkout_version(one["version"]).count_rows() for one in table.versions()]
+    return [after - before for before, after in zip([0, *rows], rows, strict=False) if after != before]
+
+
+def test_the_index_is_the_one_that_a_single_machine_writes(corpus: Workspace, tmp_path: Path) -> None:
+    run_stages(pipeline(corpus))
+    local = workspace(tmp_path, "local", **SETTINGS)
+    filled(local)
+    run_stages(pipeline(local))
+    same(local, corpus)
+    assert appended(corpus) == [local.rows().height], "all rows in one commit"
+    table = lance.dataset(f"{corpus.store}/index/{corpus.name}.lance")
+    assert table.to_table(columns=["tenant"], filter="tenant = 'acme'").num_rows == 1
+    order = [
+        lance.dataset(f"{one.store}/index/{one.name}.lance").to_table(columns=["document_id"])["document_id"]
+        for one in (local, corpus)
+    ]
+    assert order[0].to_pylist() == order[1].to_pylist()
+
+
+def test_a_load_that_dies_before_its_commit_leaves_readers_and_the_next_run_alone(
+    corpus: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_stages(pipeline(corpus))
+    before = corpus.rows()
+    corpus.configure(**on("ray", {**SETTINGS, "chunking": {"max_tokens": 64}}))  # a new index
+
+    def dies(*arguments: Any, **more: Any) -> None:
+        raise OSError("the line broke")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(lance.LanceDataset, "commit", dies)
+        with pytest.raises(StoreUnavailable, match="the line broke"):
+            run_stages(pipeline(corpus))
+    assert corpus.rows().equals(before)
+
+    run_stages(pipeline(corpus))
+    local = workspace(tmp_path, "local", **SETTINGS, chunking={"max_tokens": 64})
+    filled(local)
+    run_stages(pipeline(local))
+    assert corpus.rows().equals(local.rows())
