@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import html
 import json
 import os
+import threading
 from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 T = TypeVar("T")
+_STARTING = threading.Lock()
+_LOOPS: list[asyncio.AbstractEventLoop] = []
 NO_KEY = "none"  # what a server without keys is sent: the client insists on one
 
 
@@ -40,9 +43,16 @@ def open_client(config: corpus.Endpoint) -> tuple[AsyncOpenAI, str]:
 
 
 def wait_for(work: Coroutine[Any, Any, T]) -> T:
-    """The result of asynchronous work, also where a loop is running already, as in a service or a notebook."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, work).result()
+    """The result of asynchronous work, also where a loop is running already, as in a service or a notebook.
+
+    All of it runs in one loop of this process, whoever waits: so semaphores hold across threads. Who stops
+    waiting ends the work.
+    """
+    future = asyncio.run_coroutine_threadsafe(work, _loop())
+    try:
+        return future.result()
+    finally:
+        future.cancel()
 
 
 def shown(text: str, key: str) -> str:
@@ -52,6 +62,27 @@ def shown(text: str, key: str) -> str:
             text = text.replace(written, "…")
     line = next((line for line in redacted(text).splitlines() if line.strip()), "nothing")
     return line.strip()[:200]
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    with _STARTING:
+        if not _LOOPS:
+            loop = asyncio.new_event_loop()
+            thread = threading.Thread(target=loop.run_forever, name="endpoints", daemon=True)
+            thread.start()
+            atexit.register(_close, loop, thread)
+            _LOOPS.append(loop)
+        return _LOOPS[0]
+
+
+# A forked child has no thread that would run it.
+os.register_at_fork(after_in_child=_LOOPS.clear)
+
+
+def _close(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
 
 
 def _read_key(variable: str) -> str:

@@ -35,6 +35,7 @@ class CountingEmbedder:
         self.fingerprint = inner.fingerprint
         self.about: Mapping[str, Any] = inner.about
         self.window = inner.window
+        self.at_once = inner.at_once
 
     def counter(self) -> TokenCounter:
         return self._inner.counter()

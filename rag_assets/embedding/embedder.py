@@ -30,6 +30,11 @@ class Embedder(Protocol):
         """Tokens of content that a text may have; None means any number."""
         ...
 
+    @property
+    def at_once(self) -> int:
+        """Calls of ``embed`` that together are faster than one after the other: 1 for a model in this process."""
+        ...
+
     def counter(self) -> TokenCounter:
         """Counts tokens as this model sees them, without loading it."""
         ...

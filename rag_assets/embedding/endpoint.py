@@ -43,6 +43,9 @@ class EndpointEmbedder:
         self._endpoint = config.endpoint
         self._files = files
         self._name = f"{files.name} at {config.endpoint.url}"
+        # While the vectors of one call are put together, the server has the requests of the other one.
+        self.at_once = min(2, config.endpoint.concurrency)
+        self._slots = asyncio.Semaphore(config.endpoint.concurrency)
         self.about: Mapping[str, Any] = {
             "backend": "openai",
             "version": VERSION,
@@ -115,12 +118,11 @@ class EndpointEmbedder:
         return checked(vectors, self._files.name, normalize=self._config.normalize)
 
     async def _ask_all(self, requests: Sequence[Sequence[str]]) -> list[NDArray[np.float32]]:
-        slots = asyncio.Semaphore(self._endpoint.concurrency)
         client, key = open_client(self._endpoint)
         async with client:
 
             async def ask(texts: Sequence[str]) -> NDArray[np.float32]:
-                async with slots:
+                async with self._slots:
                     return await self._ask(client, key, texts)
 
             try:

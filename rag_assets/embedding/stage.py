@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from threading import Lock, Semaphore
 
 import polars as pl
 
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.embedding.parity import ParityLog
 from rag_assets.errors import EmbeddingFailed, ModelError
-from rag_assets.store.ahead import ahead
+from rag_assets.store.ahead import ahead, mapped
 from rag_assets.store.content import ContentStore
 from rag_assets.store.objects import ObjectStore
 
@@ -60,7 +61,7 @@ def embed_missing(
     """Embed what is missing and commit a shard every so often.
 
     While the model computes, the texts of the next shard are looked up and the vectors of the last
-    one are written.
+    one are written. A model that is asked from afar has another batch at hand while it does so.
 
     ``store.maintain`` is left to the caller: of many who write into one store, one tidies up.
 
@@ -73,29 +74,38 @@ def embed_missing(
         before: called once before the first text is embedded, and never if none is.
     """
     counts = EmbeddingCounts()
-    size = max(1, shard_chunks // 2)  # one half is written while the other is computed
-    with ThreadPoolExecutor(1) as writer:
-        written: Future[int] | None = None
-        for step in ahead(_steps(store, frames, size)):
+    workers = min(shard_chunks, embedder.at_once + 1)  # one writes while the others have the model
+    size = shard_chunks // workers
+    model, disk = Semaphore(embedder.at_once), Lock()
+
+    def batches(steps: Iterable[_Step]) -> Iterator[pl.DataFrame]:
+        first = True
+        for step in steps:
             counts.reused += step.reused
             advance(step.passed)
-            if step.texts.is_empty():
-                continue
-            if written is None:
-                before()
-            rows = _embed(embedder, step.texts)
-            if written is not None:
-                counts.bytes += written.result()
-            written = writer.submit(store.commit, rows)
-            if shard_chunks < 2:
-                written.result()  # two halves of one text would be two
+            if step.texts.height:
+                if first:
+                    before()
+                    first = False
+                yield step.texts
+
+    def make(texts: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+        with model:
+            rows = _embed(embedder, texts)
+        with disk:
+            return rows.drop("vector"), store.commit(rows)
+
+    with (
+        closing(ahead(_steps(store, frames, size, workers))) as steps,
+        closing(mapped(make, batches(steps), workers)) as made,
+    ):
+        for rows, written in made:
             poisoned = rows["reason"].count()
             counts.embedded += rows.height - poisoned
             counts.poisoned += poisoned
             counts.tokens += int(rows["tokens"].sum())
+            counts.bytes += written
             advance(rows.height)
-        if written is not None:
-            counts.bytes += written.result()
     return counts
 
 
@@ -114,11 +124,11 @@ class _Step:
     passed: int = 0
 
 
-def _steps(store: ContentStore, frames: Iterable[pl.DataFrame], size: int) -> Iterator[_Step]:
+def _steps(store: ContentStore, frames: Iterable[pl.DataFrame], size: int, workers: int) -> Iterator[_Step]:
     empty = pl.DataFrame(schema={"key": pl.String, "text": pl.String, "tokens": pl.Int64})
     pending = empty
-    # Given out, and perhaps not committed yet: one looked up ahead, one being embedded, one being written.
-    given: deque[pl.DataFrame] = deque(maxlen=3)
+    # Given out, and perhaps not committed yet: those of the workers, and one looked up ahead.
+    given: deque[pl.DataFrame] = deque(maxlen=workers + 1)
     for frame in frames:
         distinct = frame.unique("key", maintain_order=True)
         missing = store.missing(distinct["key"]).to_frame()

@@ -31,6 +31,7 @@ class StaticEmbedder:
     """Mean of token vectors; loads the table at the first use."""
 
     window: int | None = None
+    at_once = 1
 
     def __init__(self, config: corpus.Embedder, files: ModelFiles) -> None:
         self._config = config

@@ -27,6 +27,8 @@ VERSION = 1  # raise when this file changes vectors
 class TransformerEmbedder:
     """Embeds with sentence-transformers; loads the model at the first use."""
 
+    at_once = 1
+
     def __init__(self, config: corpus.Embedder, files: ModelFiles) -> None:
         self._config = config
         self._files = files

@@ -27,6 +27,8 @@ SLICE = 64  # texts that are tokenized while the engine computes those before
 class VllmEmbedder:
     """Embeds with vLLM; the engine starts at the first use. Texts go to it as tokens, as soon as they are such."""
 
+    at_once = 2  # while the vectors of one call are put together, the engine has the other one's texts
+
     def __init__(self, config: corpus.Embedder, files: ModelFiles) -> None:
         self._config = config
         self._files = files
@@ -78,18 +80,27 @@ class VllmEmbedder:
 
         if not texts:
             return np.empty((0, 0), dtype=np.float32)
-        self._tokenizer.no_truncation()
-        if cut:
-            self._tokenizer.enable_truncation(self._window)
+        tokenizer = self._cutting if cut else self._whole
         slices = (texts[start : start + SLICE] for start in range(0, len(texts), SLICE))
-        prompts = ([found.ids for found in self._tokenizer.encode_batch_fast(part)] for part in slices)
+        prompts = ([found.ids for found in tokenizer.encode_batch_fast(part)] for part in slices)
         vectors = open_engine(self._settings).embed(prompts)
         return checked(vectors, self._files.name, normalize=self._config.normalize)
 
     @cached_property
-    def _tokenizer(self) -> Tokenizer:
+    def _whole(self) -> Tokenizer:
         from tokenizers import Tokenizer
 
         tokenizer = Tokenizer.from_file(str(self._files.tokenizer))
         tokenizer.no_padding()
+        tokenizer.no_truncation()
+        return tokenizer
+
+    @cached_property
+    def _cutting(self) -> Tokenizer:
+        # Another one: to set up a tokenizer while a thread uses it is an error.
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(self._files.tokenizer))
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(self._window)
         return tokenizer

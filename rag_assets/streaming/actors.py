@@ -75,12 +75,11 @@ class Embed:
         texts = rows.filter(pl.col("key").is_not_null()).select("key", "text", "tokens")
         found = [to_row(report) for report in reports_in(rows)]
         if texts.height:
-            store = self._place.embeddings
+            store, embedder = self._place.embeddings, self._place.embedder
             store.refresh()
-            # One shard: halves would be written one by one.
-            counts = embed_missing(
-                store, self._place.embedder, [texts], 2 * texts.height, before=self._check_once
-            )
+            # One shard: parts would be written one by one.
+            whole = (embedder.at_once + 1) * texts.height
+            counts = embed_missing(store, embedder, [texts], whole, before=self._check_once)
             found.append(to_row(Report(texts=counts.embedded + counts.poisoned, vector_bytes=counts.bytes)))
         return to_arrow(pl.concat([pl.DataFrame(schema=FLOW), *found]))
 

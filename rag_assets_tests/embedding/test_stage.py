@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from threading import Barrier, Lock, Semaphore
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ class Frail:
     fingerprint = "frail"
     about: Mapping[str, Any] = {"model": "frail"}
     window: int | None = None
+    at_once = 1
 
     def __init__(self, poison: Iterable[str] = (), *, broken: bool = False) -> None:
         self._poison = set(poison)
@@ -96,7 +98,9 @@ def test_a_shard_is_committed_every_so_many_texts(tmp_path: Path) -> None:
         )
     resumed = Frail()
     counts = embed_missing(embedding_store(objects, resumed), resumed, [frame(texts(20))], 3)
-    assert (counts.embedded, counts.reused) == (11, 9)
+    # What was being computed when it ended is there, too.
+    assert 9 <= counts.reused == len(embedder.embedded) <= 9 + 3
+    assert counts.embedded == 20 - counts.reused
     assert not set(embedder.embedded) & set(resumed.embedded)
 
 
@@ -162,3 +166,44 @@ def test_a_broken_model_is_an_error_and_quarantines_nothing(tmp_path: Path) -> N
     with pytest.raises(ModelError, match="refuses even a plain sentence: the model choked"):
         embed_missing(store, embedder, [frame(texts(16))], 16)
     assert store.missing(frame(texts(16))["key"]).len() == 16
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+@pytest.mark.parametrize("shard", [1, 2, 7, 30])
+def test_as_many_calls_as_a_model_wants_and_never_more_than_a_shard_uncommitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, shard: int
+) -> None:
+    """Calls wait for each other: in vain if fewer were made at the same time."""
+
+    class Together(Frail):
+        def embed(self, texts: Sequence[str], tokens: Sequence[int]) -> NDArray[np.float32]:
+            nonlocal computed, most
+            assert calls.acquire(blocking=False), "more calls at once than it wants"
+            with lock:
+                computed += len(texts)
+                most = max(most, computed - committed)
+            if at_once < shard:  # else there are no texts for so many
+                meeting.wait()
+            vectors = super().embed(texts, tokens)
+            calls.release()
+            return vectors
+
+    embedder = Together()
+    embedder.at_once = at_once
+    calls, lock, meeting = Semaphore(at_once), Lock(), Barrier(at_once, timeout=30)
+    computed = committed = most = 0
+    store = embedding_store(ObjectStore.open(tmp_path), embedder)
+    commit = store.commit
+
+    def counted(rows: pl.DataFrame) -> int:
+        nonlocal committed
+        written = commit(rows)
+        with lock:
+            committed += rows.height
+        return written
+
+    monkeypatch.setattr(store, "commit", counted)
+    size = max(1, shard // (at_once + 1))
+    counts = embed_missing(store, embedder, [frame(texts(12 * size))], shard)
+    assert counts.embedded == 12 * size
+    assert most <= shard

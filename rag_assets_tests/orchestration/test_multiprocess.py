@@ -1,6 +1,7 @@
-"""Steps in processes of their own: these are spawned, and those that want a GPU take turns."""
+"""Steps in processes of their own: these are spawned, and those that want a GPU take turns.
 
-from __future__ import annotations
+Annotations here are read by Dagster, so they must not be postponed.
+"""
 
 import json
 import time
