@@ -20,7 +20,7 @@ from rag_assets.publication.log import Publication
 from rag_assets.publication.publish import everything_changed
 from rag_assets.publication.retention import CANDIDATE_PREFIX
 from rag_assets.store.snapshots import Snapshot
-from rag_assets.streaming import Job, Place, cluster
+from rag_assets.streaming import Job, cluster
 
 if TYPE_CHECKING:
     from lancedb.table import LanceTable
@@ -121,9 +121,8 @@ def _bulk_load(pipeline: Pipeline) -> build.Load | None:
     corpus = pipeline.corpus
     if corpus.engine != "ray":
         return None
-    job = Job.of(Place(pipeline.objects, corpus, pipeline.chunker, pipeline.embedder))
     spread = partial(cluster.spread, corpus.ray or Ray())
-    return partial(bulk.load, pipeline.objects, job, spread)
+    return partial(bulk.load, pipeline.objects, Job.of(pipeline.place), spread)
 
 
 def _recall(table: LanceTable, pipeline: Pipeline) -> dict[str, Any]:

@@ -144,10 +144,15 @@ class Pipeline:
         """What candidates are held to, under the current corpus file."""
         return Standards(self.objects, self.corpus)
 
+    @property
+    def place(self) -> Place:
+        """This machine, as a stream sees it."""
+        return Place(self.objects, self.corpus, self.chunker, self.embedder)
+
     @cached_property
     def stream(self) -> StreamEngine | None:
         """Makes ahead what the stages look for; None where the stages themselves do the work."""
-        return open_engine(Place(self.objects, self.corpus, self.chunker, self.embedder))
+        return open_engine(self.place)
 
     @property
     def ahead(self) -> Ahead | None:

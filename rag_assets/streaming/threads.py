@@ -11,6 +11,7 @@ import threading
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from queue import SimpleQueue
 
 import polars as pl
@@ -36,6 +37,7 @@ def work(place: Place, begin: Begin, blocks: Sequence[pl.DataFrame]) -> Iterator
         begin: what the blocks hold.
         blocks: what goes from step to step.
     """
+    place = replace(place)  # stores that see what was tidied up since
     told: SimpleQueue[Report | None] = SimpleQueue()
     stopped = threading.Event()
 
