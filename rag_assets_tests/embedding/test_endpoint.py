@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import html
 import json
 from collections.abc import Callable
@@ -66,6 +67,19 @@ def test_vectors_are_those_of_the_served_model_in_the_order_of_the_texts(minilm:
         assert len(server.requests[-1]["input"][0]) < len(longer)
 
 
+def test_vectors_come_as_numbers_or_as_base64(minilm: Embedder) -> None:
+    def encoded(call: int, request: dict[str, Any]) -> tuple[int, Any]:
+        status, body = serving(minilm)(call, request)
+        found = json.loads(body)
+        if request["encoding_format"] == "base64":  # as vLLM and OpenAI do when they are asked to
+            for one in found["data"]:
+                one["embedding"] = base64.b64encode(np.asarray(one["embedding"], "<f4").tobytes()).decode()
+        return status, json.dumps(found)
+
+    with FaultyServer(encoded).running() as server, FaultyServer(serving(minilm)).running() as other:
+        assert np.array_equal(embed(client(server.url), TEXTS), embed(client(other.url), TEXTS))
+
+
 def test_what_passes_is_waited_for(minilm: Embedder) -> None:
     def script(call: int, request: dict[str, Any]) -> tuple[int, Any]:
         return (429 if call == 1 else 503, "{}") if call < 3 else serving(minilm)(call, request)
@@ -90,6 +104,8 @@ def test_what_passes_is_waited_for(minilm: Embedder) -> None:
         (200, '{"data": []}', ModelUnavailable),
         (200, '{"data": [{"index": 0, "embedding": [1]}, {"index": 0, "embedding": [1]}]}', ModelUnavailable),
         (200, '{"data": [{"index": 0, "embedding": ["x"]}]}', ModelUnavailable),
+        (200, '{"data": [{"index": 0, "embedding": "no base64"}]}', ModelUnavailable),
+        (200, '{"data": [{"index": 0, "embedding": "AAA="}]}', ModelUnavailable),
     ],
 )
 def test_a_failure_says_whose_turn_it_is_and_shows_no_key(
