@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -55,8 +56,7 @@ def write_page(path: Path, results: Results) -> None:
 
 def _contents() -> str:
     return "\n".join(
-        f"- [{benchmark.title}](#{benchmark.title.lower().replace(' ', '-').replace(',', '')})"
-        for benchmark in BENCHMARKS.values()
+        f"- [{benchmark.title}](#{_anchor(benchmark.title)})" for benchmark in BENCHMARKS.values()
     )
 
 
@@ -77,3 +77,8 @@ def _section(benchmark: Benchmark, found: Mapping[str, Any] | None, machine: int
     ]
     measured = f"Measured on {found['date']}{where} in {found['seconds']:.0f} s.{quick}"
     return "\n\n".join([head, *tables, measured])
+
+
+def _anchor(title: str) -> str:
+    """As GitHub makes them: lower case, hyphens for spaces, no punctuation."""
+    return re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")

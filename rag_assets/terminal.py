@@ -92,7 +92,7 @@ def show_run(objects: ObjectStore, corpus: Corpus, outcome: RunOutcome) -> None:
     from rag_assets.pipeline.status import status
 
     found = outcome.summary
-    if "documents_changed" in found:
+    if "documents_changed" in found and (outcome.error is None or found["seconds"]):
         say(
             f"{corpus.name}: {found['documents_changed']:,} documents changed, {found['embedded_texts']:,} texts "
             f"embedded, {found['reused_texts']:,} reused, {found['seconds']:.1f} s"
@@ -154,10 +154,12 @@ def show_plan(plan: Plan) -> None:
         if seconds is None
         else f"about {seconds:,.0f} s to embed",
     )
+    if plan.unpriced is not None:
+        table.add_row("cost", f"unknown: evaluation.prices.models has no {plan.unpriced!r}")
     if plan.embed_cost is not None:
         table.add_row("cost", f"{plan.embed_cost:,.4f} {plan.currency} to embed")
     if plan.vector_bytes:
-        table.add_row("vectors", f"{plan.vector_bytes / 1e6:,.1f} MB more in the table")
+        table.add_row("vectors", f"{plan.vector_bytes / 1e6:,.1f} MB of new vectors")
     table.add_row("publication", _planned(plan))
     out.print(Panel(table, title=f"{plan.corpus}: plan", title_align="left", expand=False))
     if plan.held:
@@ -167,6 +169,8 @@ def show_plan(plan: Plan) -> None:
 
 
 def _planned(plan: Plan) -> str:
+    if plan.problem is not None:
+        return "none: the run would stop"
     if plan.held:
         return "none: held back by a rollback"
     return "a new one, if the gate passes" if plan.publish else "none: nothing would change"
@@ -178,6 +182,9 @@ def show_parity(corpus: str, other: str, agreement: Agreement) -> None:
     table.add_row("texts", f"{agreement.texts:,}")
     table.add_row("cosine", f"{agreement.min_cosine:.6f} at least, {agreement.mean_cosine:.6f} on average")
     table.add_row("length", f"differs by {agreement.stretch:.3%} at most")
+    own, target = (precision or "unknown" for precision in agreement.precisions)
+    unknown = " (not compared: an endpoint does not say)" if None in agreement.precisions else ""
+    table.add_row("precision", f"{own} and {target}{unknown}")
     out.print(Panel(table, title=f"{corpus}: its embedder and {other}", title_align="left", expand=False))
     if agreement.problem is None:
         say("They agree: from now on vectors of one count as vectors of the other.")

@@ -444,6 +444,10 @@ def test_check_warns_of_what_a_run_would_stumble_over_here(
     assert "quality: no_such_package not installed: .venv/bin/pip install -c constraints.txt" in extra
     shown = terminal.run("check").stdout
     assert "warning: sources.0.path" in shown and "warning: quality" in shown
+    monkeypatch.setattr(readiness, "CLUSTER", ("no_such_package",))
+    terminal.workspace.configure(**SETTINGS, engine="ray")
+    (found,) = terminal.json("check")
+    assert found["warnings"][0].startswith("engine: no_such_package not installed: ")
 
 
 def test_what_data_quality_refuses_is_called_so_with_its_stage_and_report(terminal: Terminal) -> None:

@@ -70,6 +70,29 @@ def test_every_relative_link_leads_to_a_file(page: Path) -> None:
     assert [path for path in paths if not path.exists() and path not in GENERATED] == []
 
 
+def anchors(page: Path) -> set[str]:
+    """Of the headings of a page, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    plain = (re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower() for heading in headings)
+    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in plain}
+
+
+@named(PAGES)
+def test_every_anchor_of_a_link_is_a_heading(page: Path) -> None:
+    links = [
+        link for link in LINK.findall(FENCE.sub("", page.read_text())) if "://" not in link and "#" in link
+    ]
+    found = [
+        (link, (page.parent / link.split("#")[0]).resolve() if link[0] != "#" else page) for link in links
+    ]
+    missing = [
+        link
+        for link, target in found
+        if target.suffix == ".md" and target.exists() and link.split("#")[1] not in anchors(target)
+    ]
+    assert missing == []
+
+
 def test_the_map_names_every_page() -> None:
     linked = {(DOCS / link).resolve() for link in LINK.findall((DOCS / "index.md").read_text())}
     assert [page for page in DOCS.rglob("*.md") if page not in linked | {DOCS / "index.md"}] == []

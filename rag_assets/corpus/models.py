@@ -124,7 +124,7 @@ class Corpus(Group):
     engine: Literal["local", "stream", "ray"] = Field(
         default="local",
         description="How documents are parsed, chunked and embedded; all make the same. local: stage by stage. stream: "
-        "all at once on this machine, so that a fast model never waits. ray: on the actors of a Ray cluster.",
+        "all at once on this machine, for a model on its GPU or behind an endpoint. ray: on the actors of a Ray cluster.",
     )
     ray: Ray | None = Field(
         default=None, description="With engine: ray, which cluster and how much of it. Unset: the defaults."
@@ -231,6 +231,16 @@ class Corpus(Group):
                     f"ray.gpus_per_worker is {worker:g}, but an embedding engine wants tensor_parallel_size times "
                     f"data_parallel_size = {on_worker} GPUs"
                 )
+        if (
+            self.gpu is not None
+            and self.engine == "ray"
+            and not worker
+            and self.embedder.type in GPU_EMBEDDERS
+        ):
+            raise ValueError(
+                "gpu asks for GPUs, but ray.gpus_per_worker is 0: the actors that embed would compute on CPUs. Say how "
+                "much of a GPU each of them has"
+            )
         if self.gpu is not None and wanted > self.gpu.count:
             raise ValueError(
                 f"gpu.count is {self.gpu.count}, but an engine wants tensor_parallel_size times data_parallel_size = "

@@ -101,6 +101,10 @@ class ParityLog:
         """Make an embedder's vectors count as another one's from now on."""
         self._objects.put(_path(fingerprint), json.dumps(asdict(parity), indent=2).encode())
 
+    def uri(self, fingerprint: str) -> str:
+        """Where the record of an embedder lies, or would."""
+        return self._objects.uri(_path(fingerprint))
+
     def _read(self, fingerprint: str) -> Parity | None:
         data = self._objects.find(_path(fingerprint))
         try:

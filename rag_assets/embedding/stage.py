@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from threading import Lock, Semaphore
+from time import perf_counter
 
 import polars as pl
 
@@ -32,13 +33,24 @@ PROBE = "A short sentence that every model can embed."
 
 @dataclass(slots=True)
 class EmbeddingCounts:
-    """What one run of the stage did."""
+    """What one run of the stage did.
+
+    Attributes:
+        embedded: texts that got a vector.
+        reused: texts that had one.
+        poisoned: texts that the model refused.
+        tokens: of what was embedded or refused.
+        bytes: written.
+        warm_tokens, warm_seconds: of the batches after the first one, with which a model is loaded.
+    """
 
     embedded: int = 0
     reused: int = 0
     poisoned: int = 0
     tokens: int = 0
     bytes: int = 0
+    warm_tokens: int = 0
+    warm_seconds: float = 0.0
 
 
 def embedding_store(objects: ObjectStore, embedder: Embedder) -> ContentStore:
@@ -99,11 +111,18 @@ def embed_missing(
         closing(ahead(_steps(store, frames, size, workers))) as steps,
         closing(mapped(make, batches(steps), workers)) as made,
     ):
+        warm = None
         for rows, written in made:
+            tokens = int(rows["tokens"].sum())
+            if warm is None:
+                warm = perf_counter()
+            else:
+                counts.warm_tokens += tokens
+                counts.warm_seconds = perf_counter() - warm
             poisoned = rows["reason"].count()
             counts.embedded += rows.height - poisoned
             counts.poisoned += poisoned
-            counts.tokens += int(rows["tokens"].sum())
+            counts.tokens += tokens
             counts.bytes += written
             advance(rows.height)
     return counts

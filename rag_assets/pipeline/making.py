@@ -95,8 +95,10 @@ def made_ahead(pipeline: Pipeline, made: Ahead, names: tuple[str, ...] = ()) -> 
         names: facts that are not this stage's own work (default: all).
     """
     look_again(pipeline, made)
-    if made.embedded:
-        pipeline.runs.measured(pipeline.embedder.fingerprint, made.tokens, made.seconds)
+    if made.warm_tokens:
+        pipeline.runs.measured(pipeline.embedder.fingerprint, made.warm_tokens, made.warm_seconds)
+    elif made.tokens:  # a cluster started, and parsed and chunked in the same time
+        pipeline.runs.measured(pipeline.embedder.fingerprint, made.tokens, made.seconds, cold=True)
     found = asdict(made)
     return {"ahead": {name: found[name] for name in names or found}}
 

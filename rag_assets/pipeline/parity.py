@@ -33,12 +33,25 @@ def measure_parity(pipeline: Pipeline, other: models.Embedder) -> Agreement:
 
     Raises:
         StageIncomplete: there are no chunks yet.
-        ConfigurationError: both are the same, or count as one already.
+        ConfigurationError: both are the same, or one of them counts as another already.
     """
     own, target = pipeline.embedder, open_embedder(other)
     log = ParityLog(pipeline.objects)
-    if _canonical(log, target) == _canonical(log, own):
-        raise ConfigurationError("both are the same embedder, or count as one already: nothing to measure")
+    if target.fingerprint == own.fingerprint:
+        raise ConfigurationError(
+            "both are the same embedder: nothing to measure. Change embedder in the corpus file first, and then compare "
+            "it with the one before"
+        )
+    known = log.find(own.fingerprint)
+    if known is not None:
+        raise ConfigurationError(
+            f"vectors of this embedder count as those of {known.backend} in {known.about['precision']} since "
+            f"{known.measured}: delete {log.uri(own.fingerprint)} to measure it anew"
+        )
+    if _canonical(log, target) == own.fingerprint:
+        raise ConfigurationError(
+            "vectors of the other embedder count as this one's already: nothing to measure"
+        )
     sample = _sample(pipeline)
     check_canary(pipeline.objects, own)
     found = measure(own, target, sample["text"].to_list(), sample["tokens"].to_list())
@@ -52,7 +65,7 @@ def measure_parity(pipeline: Pipeline, other: models.Embedder) -> Agreement:
                 after.commit(vectors.filter(pl.col("key").is_in(fresh.implode())))
         after.maintain()
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        log.record(_canonical(log, own), Parity(target.fingerprint, target.about, other.type, found, now))
+        log.record(own.fingerprint, Parity(target.fingerprint, target.about, other.type, found, now))
     return found
 
 

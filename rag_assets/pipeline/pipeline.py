@@ -236,8 +236,11 @@ class Pipeline:
         documents = documents_to_process(self, everything=everything)
         counts = make_vectors(self, documents, self._progress)
         self._record("embeddings", asdict(counts), started)
-        if counts.embedded:
-            self.runs.measured(self.embedder.fingerprint, counts.tokens, time.perf_counter() - started)
+        if counts.warm_tokens:
+            self.runs.measured(self.embedder.fingerprint, counts.warm_tokens, counts.warm_seconds)
+        elif counts.tokens:
+            seconds = time.perf_counter() - started
+            self.runs.measured(self.embedder.fingerprint, counts.tokens, seconds, cold=True)
         return counts
 
     def missing_embeddings(self) -> int:

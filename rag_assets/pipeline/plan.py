@@ -38,8 +38,9 @@ class Plan:
             one; None if it never ran.
         embed_cost: of these texts, by the corpus file's prices for the embedder's model; None without a price,
             or where it goes by the hour and the time is not known.
+        unpriced: the embedder's model, where there are prices but none for it.
         currency: of the cost.
-        vector_bytes: of the new vectors in the table; None before the first publication tells the dimension.
+        vector_bytes: of the new vectors; None before the first publication tells the dimension.
         publish: whether the index would change.
         held: whether a rollback took back what the run would build, so that it is not published again.
         problem: what would stop the run, or None.
@@ -58,6 +59,7 @@ class Plan:
     reuse: int
     embed_seconds: float | None
     embed_cost: float | None
+    unpriced: str | None
     currency: str
     vector_bytes: int | None
     publish: bool
@@ -92,7 +94,8 @@ def plan(
         tokens = int(texts.join(missing.to_frame(), on="key", how="semi")["tokens"].sum())
         # A run over texts without tokens tells no speed.
         speed = tokens_per_second or pipeline.runs.tokens_per_second(pipeline.embedder.fingerprint) or None
-        seconds = None if speed is None else tokens / speed
+        seconds = 0.0 if not tokens else None if speed is None else tokens / speed
+        prices, model = corpus.evaluation.prices.models, str(pipeline.embedder.about["model"])
         dimension = _dimension(objects, corpus)
         head = pipeline.log.head()
         spec = pipeline.spec(snapshot)
@@ -113,6 +116,7 @@ def plan(
             reuse=texts["key"].n_unique() - missing.len(),
             embed_seconds=None if seconds is None else round(seconds, 1),
             embed_cost=_cost(pipeline, tokens, seconds),
+            unpriced=model if prices and model not in prices else None,
             currency=corpus.evaluation.prices.currency,
             vector_bytes=None if dimension is None else missing.len() * dimension * FLOAT_BYTES,
             publish=changed and not held,

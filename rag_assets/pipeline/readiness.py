@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from rag_assets import corpus as models
 from rag_assets.errors import install
 
-SUITES, JUDGE, ENGINE = ("great_expectations", "py3langid"), ("deepeval",), ("vllm",)
+SUITES, JUDGE, ENGINE, CLUSTER = ("great_expectations", "py3langid"), ("deepeval",), ("vllm",), ("ray",)
 
 
 def missing_here(corpus: models.Corpus) -> list[str]:
@@ -31,6 +31,8 @@ def _wanted(corpus: models.Corpus) -> Iterator[tuple[str, str, tuple[str, ...]]]
     """Fields that need packages of an extra: field, extra, packages."""
     if corpus.quality is not None:
         yield "quality", "quality", SUITES
+    if corpus.engine == "ray":
+        yield "engine", "ray", CLUSTER
     if corpus.embedder.type == "vllm":
         yield "embedder", "vllm", ENGINE
     answers = corpus.evaluation.answers

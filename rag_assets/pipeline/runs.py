@@ -45,9 +45,18 @@ class RunRecords:
         """The run that recorded something last, like ``of``; empty before the first."""
         return self._read_run(self._last)
 
-    def measured(self, embedder: str, tokens: int, seconds: float) -> None:
-        """Remember how fast an embedder was, for ``plan``."""
+    def measured(self, embedder: str, tokens: int, seconds: float, *, cold: bool = False) -> None:
+        """Remember how fast an embedder was, for ``plan``.
+
+        Args:
+            embedder: its fingerprint.
+            tokens: that it embedded.
+            seconds: that it took for that.
+            cold: whether a model was loaded meanwhile, or a cluster started; better than nothing, and no more.
+        """
         record = self._read(self._throughput)
+        if cold and embedder in record:
+            return
         record[embedder] = {"tokens": tokens, "seconds": seconds, "measured": _now()}
         self._objects.put(self._throughput, json.dumps(record, indent=2).encode())
 
@@ -80,7 +89,7 @@ class RunRecords:
 def summary(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The ``last_run`` object of ``status``: documents_changed, embedded_texts, reused_texts, seconds."""
     documents, embeddings = stages.get("documents", {}), stages.get("embeddings", {})
-    ahead = [stage["ahead"] for stage in stages.values() if "ahead" in stage]  # by a cluster
+    ahead = [stage["ahead"] for stage in stages.values() if "ahead" in stage]  # by a stream
     embedded = sum(made["embedded"] for made in ahead)
     made = embedded + sum(made["poisoned"] for made in ahead)
     return {

@@ -30,6 +30,7 @@ class Ahead:
         tokens: of both.
         vector_bytes: written as shards.
         seconds: wall time, reading and parsing included.
+        warm_tokens, warm_seconds: of embedding once the model was loaded, where that is known.
     """
 
     chunked: int = 0
@@ -41,6 +42,8 @@ class Ahead:
     tokens: int = 0
     vector_bytes: int = 0
     seconds: float = 0.0
+    warm_tokens: int = 0
+    warm_seconds: float = 0.0
 
 
 class Before:

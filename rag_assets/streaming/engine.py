@@ -135,6 +135,8 @@ class StreamEngine:
         for report in self._work(begin, blocks):
             written.chunk_bytes += report.chunk_bytes
             written.vector_bytes += report.vector_bytes
+            written.warm_tokens += report.warm_tokens
+            written.warm_seconds += report.warm_seconds
             yield report
 
     def _settle(self, before: Before, keys: pl.Series, written: Report, started: float) -> None:
@@ -144,6 +146,7 @@ class StreamEngine:
         self.ahead = before.count(after, keys)
         self.ahead.seconds = seconds
         self.ahead.chunk_bytes, self.ahead.vector_bytes = written.chunk_bytes, written.vector_bytes
+        self.ahead.warm_tokens, self.ahead.warm_seconds = written.warm_tokens, written.warm_seconds
         after.chunks.maintain()
         after.embeddings.maintain()
 

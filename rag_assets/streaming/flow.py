@@ -59,6 +59,7 @@ class Report:
         texts: texts that were embedded, or found to be poison.
         chunk_bytes: bytes of chunk shards that were written.
         vector_bytes: bytes of embedding shards that were written.
+        warm_tokens, warm_seconds: of embedding once the model was loaded.
         gone: ids of documents that were gone when they were to be read.
         left: ids of documents that only the driver may process.
         documents: snapshot rows.
@@ -70,6 +71,8 @@ class Report:
     texts: int = 0
     chunk_bytes: int = 0
     vector_bytes: int = 0
+    warm_tokens: int = 0
+    warm_seconds: float = 0.0
     gone: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     documents: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SNAPSHOT_SCHEMA))

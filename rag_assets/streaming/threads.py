@@ -17,7 +17,7 @@ from queue import SimpleQueue
 import polars as pl
 
 from rag_assets.embedding.canary import check_canary
-from rag_assets.embedding.stage import embed_missing
+from rag_assets.embedding.stage import EmbeddingCounts, embed_missing
 from rag_assets.parsing.pool import ParserPool
 from rag_assets.store.ahead import ahead
 from rag_assets.store.snapshots import OK
@@ -49,9 +49,9 @@ def work(place: Place, begin: Begin, blocks: Sequence[pl.DataFrame]) -> Iterator
                 told.put(report)
                 yield rows
 
-    def embed() -> int:
+    def embed() -> EmbeddingCounts:
         with closing(texts()) as frames:
-            counts = embed_missing(
+            return embed_missing(
                 place.embeddings,
                 place.embedder,
                 frames,
@@ -59,7 +59,6 @@ def work(place: Place, begin: Begin, blocks: Sequence[pl.DataFrame]) -> Iterator
                 lambda more: told.put(Report(texts=more)),
                 lambda: check_canary(place.objects, place.embedder),
             )
-        return counts.bytes
 
     with ThreadPoolExecutor(1, "stream") as pool:
         embedding = pool.submit(embed)
@@ -68,7 +67,10 @@ def work(place: Place, begin: Begin, blocks: Sequence[pl.DataFrame]) -> Iterator
             yield from iter(told.get, None)
         finally:
             stopped.set()
-        yield Report(vector_bytes=embedding.result())
+        counts = embedding.result()
+        yield Report(
+            vector_bytes=counts.bytes, warm_tokens=counts.warm_tokens, warm_seconds=counts.warm_seconds
+        )
 
 
 @contextmanager

@@ -160,6 +160,11 @@ def test_every_group_can_be_set(tmp_path: Path) -> None:
             ":6: ray.gpus_per_worker: 1.5 cannot be had: above one GPU, Ray gives whole ones",
         ),
         (
+            MINIMAL + "engine: ray\nembedder: {precision: float32}\ngpu: {}\n",
+            ":1: (file): gpu asks for GPUs, but ray.gpus_per_worker is 0: the actors that embed would compute on CPUs. "
+            "Say how much of a GPU each of them has",
+        ),
+        (
             MINIMAL + "engine: stream\nembedder: {precision: float32}\ngpu: {}\n",
             ":6: gpu: with engine: stream, the step that parses also embeds, and gpu cannot send the one without the "
             "other to a GPU; take engine: local, or an endpoint (embedder.type: openai), or leave gpu out where all runs "

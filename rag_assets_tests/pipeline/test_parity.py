@@ -81,6 +81,23 @@ def test_vectors_are_shared_once_they_were_measured_to_agree(tmp_path: Path, ser
     assert len(server.requests) == measured, "readers need no endpoint"
 
 
+def test_what_counts_as_another_is_not_measured_for_that_one(tmp_path: Path, server: FaultyServer) -> None:
+    """Else what was measured of the endpoint would go on record for an embedder that nobody asked."""
+    local = {"type": "sentence-transformers", "model": MODEL, "precision": "float32"}
+    workspace = made(tmp_path, local)
+    workspace.run()
+    workspace.configure(embedder=served(server))
+    assert parity(workspace)["problem"] is None
+    before = {path: path.read_bytes() for path in Path(workspace.store).rglob("parity/*.json")}
+    environ = {"RAG_STORE": workspace.store, "RAG_CORPORA": str(workspace.path.parent)}
+    result = CliRunner().invoke(app, ["parity", "handbook"], env=environ)
+    assert result.exit_code == 2
+    said = " ".join(result.output.split())
+    assert "count as those of sentence-transformers in float32 since" in said
+    assert "delete" in said and "parity/" in said.replace(" ", "")
+    assert {path: path.read_bytes() for path in Path(workspace.store).rglob("parity/*.json")} == before
+
+
 def test_what_an_endpoint_embeds_after_the_measurement_is_read_without_it(
     tmp_path: Path, server: FaultyServer
 ) -> None:
@@ -133,7 +150,7 @@ def test_what_an_endpoint_has_embedded_before_the_measurement_is_not_embedded_ag
     assert parity(workspace)["problem"] is None
     assert plan(workspace.objects, workspace.corpus).embed == 0
     assert workspace.run() == []
-    assert "count as one already" in refusal(workspace)
+    assert "count as those of sentence-transformers in float32 since" in refusal(workspace)
 
 
 def refusal(workspace: Workspace) -> str:

@@ -97,7 +97,14 @@ def test_a_plan_prices_what_is_to_be_embedded_and_sizes_the_table(tmp_path: Path
     more = plan(workspace.objects, workspace.corpus)
     assert more.vector_bytes == more.embed * 256 * 4
     workspace.configure()
-    assert plan(workspace.objects, workspace.corpus).embed_cost is None
+    none = plan(workspace.objects, workspace.corpus)
+    assert (none.embed_cost, none.unpriced) == (None, None)
+    misnamed = {"models": {"another": {"per_hour": 36.0}}}
+    workspace.configure(evaluation={"prices": misnamed})
+    assert plan(workspace.objects, workspace.corpus).unpriced == model
+    workspace.run()
+    nothing = plan(workspace.objects, workspace.corpus)
+    assert (nothing.embed, nothing.embed_seconds) == (0, 0.0)
 
 
 def test_a_plan_knows_what_was_taken_back(tmp_path: Path) -> None:
