@@ -7,6 +7,7 @@ import atexit
 import html
 import json
 import os
+import re
 import threading
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -58,8 +59,17 @@ def wait_for(work: Coroutine[Any, Any, T]) -> T:
 def shown(text: str, key: str) -> str:
     """The first line of what a server wrote, without the key: servers repeat what they refuse."""
     if key != NO_KEY:
-        for written in {key, repr(key)[1:-1], json.dumps(key)[1:-1], quote(key, safe=""), html.escape(key)}:
-            text = text.replace(written, "…")
+        encoded = json.dumps(key)[1:-1]
+        written = {
+            key,
+            repr(key)[1:-1],
+            encoded,
+            encoded.replace("/", r"\/"),
+            quote(key, safe=""),
+            html.escape(key),
+        }
+        for one in written:
+            text = re.sub(re.escape(one), "…", text, flags=re.IGNORECASE)  # %2f as well as %2F
     line = next((line for line in redacted(text).splitlines() if line.strip()), "nothing")
     return line.strip()[:200]
 
@@ -75,8 +85,13 @@ def _loop() -> asyncio.AbstractEventLoop:
         return _LOOPS[0]
 
 
-# A forked child has no thread that would run it.
-os.register_at_fork(after_in_child=_LOOPS.clear)
+def _forget() -> None:
+    """Of a forked child: it has no thread that would run the loop."""
+    _LOOPS.clear()
+    atexit.unregister(_close)
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def _close(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:

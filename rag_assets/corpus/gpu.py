@@ -16,10 +16,12 @@ GPU_EMBEDDERS = frozenset(["sentence-transformers", "vllm"])
 GPU_GENERATORS = frozenset(["vllm"])
 GPU_JUDGES = frozenset(["vllm"])
 """Types that compute in the step's own process on what GPU it has; the others need none."""
-K8S_NAME = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
+_PART = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_NAME = rf"{_PART}(\.{_PART})*"
+K8S_NAME = rf"^{_NAME}$"
 K8S_NAME_IN_WORDS = "a name as Kubernetes has them: lower-case letters, digits, '-' and '.'"
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
-K8S_LABEL_KEY = rf"^([a-z0-9]([a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_LABEL}$"
+K8S_LABEL_KEY = rf"^({_NAME}/)?{_LABEL}$"
 K8S_LABEL_KEY_IN_WORDS = "a label's key, such as pool or example.org/pool"
 K8S_LABEL_VALUE = rf"^({_LABEL})?$"
 K8S_LABEL_VALUE_IN_WORDS = "a label's value: up to 63 letters, digits, '-', '_' and '.'"

@@ -47,7 +47,8 @@ class EndpointEmbedder:
         self._name = f"{files.name} at {config.endpoint.url}"
         # While the vectors of one call are put together, the server has the requests of the other one.
         self.at_once = min(2, config.endpoint.concurrency)
-        self._slots = asyncio.Semaphore(config.endpoint.concurrency)
+        # By loop: a forked process has another one.
+        self._slots: dict[asyncio.AbstractEventLoop, asyncio.Semaphore] = {}
         self.about: Mapping[str, Any] = {
             "backend": "openai",
             "version": VERSION,
@@ -120,11 +121,13 @@ class EndpointEmbedder:
         return checked(vectors, self._files.name, normalize=self._config.normalize)
 
     async def _ask_all(self, requests: Sequence[Sequence[str]]) -> list[NDArray[np.float32]]:
+        loop = asyncio.get_running_loop()
+        slots = self._slots.setdefault(loop, asyncio.Semaphore(self._endpoint.concurrency))
         client, key = open_client(self._endpoint)
         async with client:
 
             async def ask(texts: Sequence[str]) -> NDArray[np.float32]:
-                async with self._slots:
+                async with slots:
                     return await self._ask(client, key, texts)
 
             try:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from threading import Lock, Semaphore
+from threading import Event, Lock, Semaphore
 from time import perf_counter
 
 import polars as pl
@@ -29,6 +29,10 @@ SCHEMA = pl.Schema(
     {"key": pl.String(), "vector": pl.List(pl.Float32()), "tokens": pl.Int64(), "reason": pl.String()}
 )
 PROBE = "A short sentence that every model can embed."
+
+
+class Stopped(Exception):
+    """Somebody wanted the work to end."""
 
 
 @dataclass(slots=True)
@@ -69,6 +73,7 @@ def embed_missing(
     shard_chunks: int,
     advance: Callable[[int], None] = lambda done: None,
     before: Callable[[], None] = lambda: None,
+    stop: Event | None = None,
 ) -> EmbeddingCounts:
     """Embed what is missing and commit a shard every so often.
 
@@ -84,8 +89,15 @@ def embed_missing(
         shard_chunks: texts that are computed and not yet committed, at most: what a crash can cost.
         advance: told how many texts have been dealt with, reused ones included.
         before: called once before the first text is embedded, and never if none is.
+        stop: set by whoever wants it to end, which it then does after the batches that the model has; and set
+            here when it ends because something failed, so that who makes the frames need not go on.
+
+    Raises:
+        Stopped: it was to end before all was done.
     """
     counts = EmbeddingCounts()
+    stop = stop or Event()
+    failed: list[BaseException] = []
     workers = min(shard_chunks, embedder.at_once + 1)  # one writes while the others have the model
     size = shard_chunks // workers
     model, disk = Semaphore(embedder.at_once), Lock()
@@ -93,6 +105,8 @@ def embed_missing(
     def batches(steps: Iterable[_Step]) -> Iterator[pl.DataFrame]:
         first = True
         for step in steps:
+            if stop.is_set():
+                raise failed[0] if failed else Stopped
             counts.reused += step.reused
             advance(step.passed)
             if step.texts.height:
@@ -103,15 +117,22 @@ def embed_missing(
 
     def make(texts: pl.DataFrame) -> tuple[pl.DataFrame, int]:
         with model:
-            rows = _embed(embedder, texts)
+            if stop.is_set():  # while it waited for its turn
+                raise failed[0] if failed else Stopped
+            try:
+                rows = _embed(embedder, texts)
+            except BaseException as error:
+                failed.append(error)
+                stop.set()
+                raise
         with disk:
             return rows.drop("vector"), store.commit(rows)
 
-    with (
-        closing(ahead(_steps(store, frames, size, workers))) as steps,
-        closing(mapped(make, batches(steps), workers)) as made,
-    ):
+    with ExitStack() as threads:
+        steps = threads.enter_context(closing(ahead(_steps(store, frames, size, workers))))
+        made = threads.enter_context(closing(mapped(make, batches(steps), workers)))
         warm = None
+        threads.callback(stop.set)  # before they are waited for
         for rows, written in made:
             tokens = int(rows["tokens"].sum())
             if warm is None:

@@ -107,7 +107,9 @@ def parse_batch(
             store.commit(rows)
             parsed.append(_outcomes(rows, format))
         counts.parsed += len(missing)
-        counts.reused += sum(found.format == format for found in batch) - len(missing)
+        counts.reused += sum(found.format == format and found.data is not None for found in batch) - len(
+            missing
+        )
     counts.read += sum(found.data is not None for found in batch)
     counts.bytes_read += sum(len(found.data) for found in batch if found.data is not None)
     return _snapshot_rows(batch, parsed)

@@ -54,11 +54,10 @@ def make_vectors(pipeline: Pipeline, documents: pl.DataFrame, progress: Progress
     """Embed the documents' chunks that no store holds."""
     store = pipeline.embedding_store
     total = sum(frame.height for frame in chunk_frames(pipeline, documents, ("embedding_key",)))
+    advance = _told(progress, "embeddings", total)
     made = Ahead()
     if pipeline.stream is not None:
-        made = pipeline.stream.chunks(
-            without_vectors(pipeline, documents), _told(progress, "embeddings", total)
-        )
+        made = pipeline.stream.chunks(without_vectors(pipeline, documents), advance)
         look_again(pipeline, made)
     frames = (
         frame.select(
@@ -68,7 +67,6 @@ def make_vectors(pipeline: Pipeline, documents: pl.DataFrame, progress: Progress
         )
         for frame in chunk_frames(pipeline, documents, ("embedding_key", "context", "text", "tokens"))
     )
-    advance = _told(progress, "embeddings", total)
     counts = embed_missing(
         store,
         pipeline.embedder,

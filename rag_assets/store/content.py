@@ -71,7 +71,7 @@ class _Present:
 class ContentStore:
     """Rows of one stage under one fingerprint, addressed by content key.
 
-    One thread may look up and read while another one commits; maintenance wants to be alone.
+    Threads may look up and read while one of them commits; maintenance wants to be alone.
 
     Args:
         objects: the store.
@@ -203,14 +203,16 @@ class ContentStore:
         return (KEY, *[name for name in (self.schema.names() if columns is None else columns) if name != KEY])
 
     def _read(self, shard: str, columns: tuple[str, ...]) -> pl.DataFrame:
-        cached = self._shard_cache.get((shard, columns))
-        if cached is not None:
-            self._shard_cache.move_to_end((shard, columns))
-            return cached
+        with self._lock:
+            cached = self._shard_cache.get((shard, columns))
+            if cached is not None:
+                self._shard_cache.move_to_end((shard, columns))
+                return cached
         frame = read_parquet(self._objects, self._shard_path(shard), columns)
-        self._shard_cache[(shard, columns)] = frame
-        if len(self._shard_cache) > CACHED_SHARDS:
-            self._shard_cache.popitem(last=False)
+        with self._lock:
+            self._shard_cache[(shard, columns)] = frame
+            if len(self._shard_cache) > CACHED_SHARDS:
+                self._shard_cache.popitem(last=False)
         return frame
 
     def _maintain(self, *, with_index: bool) -> None:
@@ -252,8 +254,9 @@ class ContentStore:
     # -- keys ---------------------------------------------------------------------------
 
     def _forget(self) -> None:
-        self._loaded = None
-        self._shard_cache.clear()
+        with self._lock:
+            self._loaded = None
+            self._shard_cache.clear()
 
     def _load(self, *, with_index: bool = True) -> _Present:
         attempt = 1

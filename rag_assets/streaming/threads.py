@@ -7,12 +7,12 @@ Python's lock: in parser processes, in tokenizers, in the model.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from queue import SimpleQueue
+from threading import Event
 
 import polars as pl
 
@@ -30,7 +30,8 @@ Worked = tuple[pl.DataFrame, Report]
 
 
 def work(place: Place, begin: Begin, blocks: Sequence[pl.DataFrame]) -> Iterator[Report]:
-    """Do the work of these blocks; reports come as steps are done. Closing it ends the work after the present batch.
+    """Do the work of these blocks; reports come as steps are done. Closing it ends the
+    work after what each step has in hand.
 
     Args:
         place: what to work with.
@@ -39,13 +40,17 @@ def work(place: Place, begin: Begin, blocks: Sequence[pl.DataFrame]) -> Iterator
     """
     place = replace(place)  # stores that see what was tidied up since
     told: SimpleQueue[Report | None] = SimpleQueue()
-    stopped = threading.Event()
+    stop = Event()
+
+    def until_stopped() -> Iterator[pl.DataFrame]:
+        for block in blocks:
+            if stop.is_set():
+                return
+            yield block
 
     def texts() -> Generator[pl.DataFrame]:
-        with _chain(place, begin, blocks) as chain:
+        with _chain(place, begin, until_stopped()) as chain:
             for rows, report in chain:
-                if stopped.is_set():
-                    return
                 told.put(report)
                 yield rows
 
@@ -58,6 +63,7 @@ def work(place: Place, begin: Begin, blocks: Sequence[pl.DataFrame]) -> Iterator
                 place.corpus.embedder.shard_chunks,
                 lambda more: told.put(Report(texts=more)),
                 lambda: check_canary(place.objects, place.embedder),
+                stop,
             )
 
     with ThreadPoolExecutor(1, "stream") as pool:
@@ -66,7 +72,7 @@ def work(place: Place, begin: Begin, blocks: Sequence[pl.DataFrame]) -> Iterator
         try:
             yield from iter(told.get, None)
         finally:
-            stopped.set()
+            stop.set()
         counts = embedding.result()
         yield Report(
             vector_bytes=counts.bytes, warm_tokens=counts.warm_tokens, warm_seconds=counts.warm_seconds
@@ -74,7 +80,7 @@ def work(place: Place, begin: Begin, blocks: Sequence[pl.DataFrame]) -> Iterator
 
 
 @contextmanager
-def _chain(place: Place, begin: Begin, blocks: Sequence[pl.DataFrame]) -> Iterator[Iterator[Worked]]:
+def _chain(place: Place, begin: Begin, blocks: Iterable[pl.DataFrame]) -> Iterator[Iterator[Worked]]:
     """Texts to embed, block by block. At the end nothing is left running, the last step first."""
     with ParserPool(place.corpus.parsing) as pool, ExitStack() as threads:
         steps = Steps(place, pool)

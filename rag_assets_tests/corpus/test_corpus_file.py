@@ -172,7 +172,13 @@ def test_every_group_can_be_set(tmp_path: Path) -> None:
         ),
         (
             MINIMAL + "gpu: {node_selector: {my pool: large}}\n",
-            ":4: gpu.node_selector.my pool: found 'my pool'; allowed: a label's key, such as pool or example.org/pool",
+            ":4: gpu.node_selector.my pool: found 'my pool'; allowed: a label's key, such as pool or "
+            "example.org/pool",
+        ),
+        (
+            MINIMAL + "gpu: {node_selector: {a..b/pool: large}}\n",
+            ":4: gpu.node_selector.a..b/pool: found 'a..b/pool'; allowed: a label's key, such as pool or "
+            "example.org/pool",
         ),
         (
             MINIMAL + "gpu: {node_selector: {pool: large gpus}}\n",

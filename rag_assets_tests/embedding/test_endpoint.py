@@ -6,7 +6,10 @@ import asyncio
 import base64
 import html
 import json
+import subprocess
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -193,3 +196,39 @@ def test_the_address_is_not_part_of_the_fingerprint_but_the_served_name_is() -> 
     assert one.fingerprint == moved.fingerprint
     assert client("http://a.example/v1", model="other").fingerprint != one.fingerprint
     assert client("http://a.example/v1", dimensions=128).fingerprint != one.fingerprint
+
+
+@pytest.mark.parametrize(("concurrency", "calls"), [(1, 1), (3, 2)])
+def test_calls_at_the_same_time_share_the_concurrency(minilm: Embedder, concurrency: int, calls: int) -> None:
+    with FaultyServer(serving(minilm)).running() as server:
+        server.delay = 0.05
+        embedder = client(server.url, concurrency=concurrency, texts_per_request=1)
+        assert embedder.at_once == calls
+        with ThreadPoolExecutor(3) as pool:
+            for found in pool.map(lambda _: embed(embedder, TEXTS), range(3)):
+                assert found.shape == (len(TEXTS), 384)
+        assert server.most_at_once == concurrency
+
+
+def test_a_forked_process_asks_by_itself_and_ends_in_peace(minilm: Embedder) -> None:
+    """As a service does that opens a reader and then forks its workers."""
+    code = (
+        "import os, sys\n"
+        "from rag_assets.corpus import Embedder\n"
+        "from rag_assets.embedding.open import open_embedder\n"
+        "embedder = open_embedder(Embedder.model_validate_json(sys.argv[1]))\n"
+        "embedder.embed(['one', 'two', 'three'], [3, 3, 3])\n"
+        "child = os.fork()\n"
+        "print(len(embedder.embed(['one', 'two', 'three'], [3, 3, 3])), flush=True)\n"
+        "if child: sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    with FaultyServer(serving(minilm)).running() as server:
+        endpoint = {"url": server.url, "model": "minilm", "concurrency": 1, "texts_per_request": 1}
+        settings = json.dumps({"type": "openai", "model": str(PACKAGED), "endpoint": endpoint})
+        said = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code, settings],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert (said.returncode, said.stdout.split(), said.stderr) == (0, ["3", "3"], "")

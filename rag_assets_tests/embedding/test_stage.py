@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from threading import Barrier, Lock, Semaphore
+from threading import Barrier, Event, Lock, Semaphore
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rag_assets.chunking.tokens import CharacterCounter, TokenCounter
-from rag_assets.embedding.stage import PROBE, embed_missing, embedding_store
-from rag_assets.errors import EmbeddingFailed, ModelError, StoreUnavailable
+from rag_assets.embedding.stage import PROBE, Stopped, embed_missing, embedding_store
+from rag_assets.errors import EmbeddingFailed, ModelError, ModelUnavailable, StoreUnavailable
 from rag_assets.store.digest import digest
 from rag_assets.store.objects import ObjectStore
 
@@ -207,3 +207,36 @@ def test_as_many_calls_as_a_model_wants_and_never_more_than_a_shard_uncommitted(
     counts = embed_missing(store, embedder, [frame(texts(12 * size))], shard)
     assert counts.embedded == 12 * size
     assert most <= shard
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_a_model_that_fails_is_not_asked_again(tmp_path: Path, at_once: int) -> None:
+    class Gone(Frail):
+        def embed(self, texts: Sequence[str], tokens: Sequence[int]) -> NDArray[np.float32]:
+            self.calls.append(list(texts))
+            meeting.wait()  # all that may be asked at the same time are
+            raise ModelUnavailable("no answer")
+
+    embedder = Gone()
+    embedder.at_once = at_once
+    meeting, stop = Barrier(at_once, timeout=30), Event()
+    with pytest.raises(ModelUnavailable):
+        embed_missing(
+            embedding_store(ObjectStore.open(tmp_path), embedder), embedder, [frame(texts(60))], 12, stop=stop
+        )
+    assert len(embedder.calls) == at_once
+    assert stop.is_set(), "so that nobody makes more texts for it"
+
+
+def test_it_ends_after_what_the_model_has_when_it_is_told_to(tmp_path: Path) -> None:
+    embedder, stop = Frail(), Event()
+    store = embedding_store(ObjectStore.open(tmp_path), embedder)
+
+    def enough(done: int) -> None:
+        if embedder.embedded:
+            stop.set()
+
+    with pytest.raises(Stopped):
+        embed_missing(store, embedder, [frame(texts(60))], 4, enough, stop=stop)
+    assert 0 < len(embedder.embedded) <= 8
+    assert store.missing(frame(texts(60))["key"]).len() == 60 - len(embedder.embedded), "all of it was kept"

@@ -82,7 +82,10 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 def test_from_every_stage_on_it_makes_what_stage_by_stage_makes(engine: str, tmp_path: Path) -> None:
     model = {"type": "static", "model": str(poisoned_model(tmp_path / "model")), "shard_chunks": 32}
-    settings: dict[str, Any] = {"embedder": model, "parsing": {"max_quarantined_share": 0.5}}
+    settings: dict[str, Any] = {
+        "embedder": model,
+        "parsing": {"max_quarantined_share": 0.5, "max_bytes": 20_000},
+    }
     local, streamed = workspace(tmp_path, "local", **settings), workspace(tmp_path, engine, **settings)
     twins = local, streamed
     for found in twins:
@@ -95,6 +98,7 @@ def test_from_every_stage_on_it_makes_what_stage_by_stage_makes(engine: str, tmp
         )
         found.write("broken.pdf", "%PDF-1.7 and nothing that follows from it")
         found.write("unknown.xyz", "no parser")
+        found.write("large.md", "word " * 5_000)
         aged(found)
         rejected_elsewhere(found, "d006.md")
 
