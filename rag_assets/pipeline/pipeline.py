@@ -203,7 +203,12 @@ class Pipeline:
         else:
             snapshot, counts = self.update_snapshot(None)
             events = EventCounts()
-        facts = {**asdict(counts), "snapshot": snapshot.number, "events": asdict(events)}
+        facts = {
+            **asdict(counts),
+            "snapshot": snapshot.number,
+            "events": asdict(events),
+            "engine": self.corpus.engine,
+        }
         if self.ahead is not None:
             facts |= made_ahead(self, self.ahead)
         self._record("documents", facts, started)
