@@ -46,8 +46,8 @@ vllm: $(VLLM)/.ready ## rag-assets with vLLM for CPU in .venv-vllm; slow tests r
 test: $(DEV) ## the tests
 	@$(BIN)/python -m pytest
 
-test-slow: $(DEV) ## the tests that take minutes
-	@$(BIN)/python -m pytest -m slow
+test-slow: $(DEV) ## the tests that take minutes; much of that they wait, so two at a time
+	@$(BIN)/python -m pytest -m slow -n 2 --dist loadgroup
 
 test-vllm: $(VLLM)/.ready ## the tests with a vLLM engine in their process
 	@$(VLLM)/bin/python -m pytest -p no:unraisableexception rag_assets_tests/engine  # vLLM leaves sockets to the collector
