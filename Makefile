@@ -17,11 +17,12 @@ DEV     := $(VENV)/.dev
 BENCH   := $(VENV)/.bench
 DAGSTER := $(CURDIR)/.dagster
 VLLM    := .venv-vllm
+KILLS   := rag_assets_tests/pipeline/test_never_lost.py
 COMMA   := ,
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo ui vllm test test-slow test-vllm test-all lint format bench lock clean
+.PHONY: help setup demo ui vllm test test-slow test-kill test-vllm test-all lint format bench lock clean
 
 # Scripts in a virtual environment name their folder: one that came along with a copied or moved
 # checkout is built anew.
@@ -46,8 +47,11 @@ vllm: $(VLLM)/.ready ## rag-assets with vLLM for CPU in .venv-vllm; slow tests r
 test: $(DEV) ## the tests
 	@$(BIN)/python -m pytest
 
-test-slow: $(DEV) ## the tests that take minutes; much of that they wait, so two at a time
-	@$(BIN)/python -m pytest -m slow -n 2 --dist loadgroup
+test-slow: $(DEV) ## the tests that take minutes
+	@$(BIN)/python -m pytest -m slow --ignore=$(KILLS)
+
+test-kill: $(DEV) ## runs that are killed at many random moments; they share nothing, so two at a time
+	@$(BIN)/python -m pytest -m slow -n 2 $(KILLS)
 
 test-vllm: $(VLLM)/.ready ## the tests with a vLLM engine in their process
 	@$(VLLM)/bin/python -m pytest -p no:unraisableexception rag_assets_tests/engine  # vLLM leaves sockets to the collector

@@ -46,25 +46,6 @@ for variable in [name for name in os.environ if name.startswith(("AWS_", "RAG_")
     del os.environ[variable]
 
 
-ON_RAY = ("streaming/", "orchestration/test_executors", "test_benchmarks")
-"""Tests that start Ray clusters: two on one machine would want the same port."""
-EACH_FOR_ITSELF = ("pipeline/test_never_lost",)
-"""Files whose tests share nothing that is dear."""
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several workers (``make test-slow``), one of them runs what shares a server."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        name = item.nodeid.partition("::")[0].removeprefix("rag_assets_tests/").removesuffix(".py")
-        if name.startswith(ON_RAY):
-            item.add_marker(pytest.mark.xdist_group("ray"))
-        elif not name.startswith(EACH_FOR_ITSELF):
-            item.add_marker(pytest.mark.xdist_group(name))
-
-
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder with real data beside the checkout. Skips where there is none."""
