@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lancedb.table import LanceTable
 
 PUBLISHED = "published"
+LONGEST_CLAIM = 3600.0  # seconds from the beginning of a flush to the tag that follows it
 _TAG = re.compile(r"^pub-(\d{8})$")
 
 
@@ -76,6 +77,7 @@ class PublicationLog:
         self._objects = objects
         self._corpus = corpus
         self._root = f"corpora/{corpus}/publications"
+        self._tags = f"{FOLDER}/{corpus}.lance/_refs/tags"
 
     def versions(self) -> dict[int, int]:
         """Lance version of each retained publication, by number."""
@@ -147,9 +149,7 @@ class PublicationLog:
         self._objects.put(self._path(publication, "parquet"), parquet_bytes(changes))
         # Who publishes the same version at this moment may have won already: its record must stay.
         created = self._objects.create(path, record)
-        # LanceDB does not flush to disk; a tag must never outlive its data.
-        self._objects.sync(f"{FOLDER}/{self._corpus}.lance")
-        self._objects.sync(self._root)
+        self.flush()
         try:
             table.tags.create(publication.tag, publication.version)
         except (RuntimeError, ValueError, OSError) as error:
@@ -159,10 +159,35 @@ class PublicationLog:
                 ) from error
             with translated(f"claim {publication.tag}"):
                 raise
+        written = [self._tags]
         if not created:  # it is of one who lost this claim, or was killed before it
             self._objects.put(path, record)
+            written.append(self._root)
         self.repair()
+        self._objects.sync(*written, since=self._last_claim())
         return publication
+
+    def flush(self) -> None:
+        """Flush what was written since the last claim to a local disk, by whatever process.
+
+        Call it before anything that must not outlive this: a tag, or an event that counts as applied.
+        """
+        if self._objects.is_local:
+            places = (
+                "content",
+                f"corpora/{self._corpus}",
+                "parity",
+                "canaries",
+                f"{FOLDER}/{self._corpus}.lance",
+            )
+            self._objects.sync(*places, since=self._last_claim())
+
+    def _last_claim(self) -> float:
+        """A time before the last claim flushed everything; 0 before the first."""
+        claims = [
+            info.modified.timestamp() for info in self._objects.list(self._tags) if "/pub-" in info.path
+        ]
+        return max(claims) - LONGEST_CLAIM if claims else 0.0
 
     def drop(self, numbers: list[int]) -> None:
         """Let old publications go: their versions are no longer protected; their records stay."""

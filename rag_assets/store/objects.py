@@ -29,6 +29,7 @@ from obstore.exceptions import (
 from obstore.store import LocalStore, S3Store
 
 from rag_assets.errors import ConfigurationError, StoreUnavailable, redacted
+from rag_assets.store.durability import flush
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -188,14 +189,16 @@ class ObjectStore:
             for _ in pool.map(self._delete, paths):
                 pass
 
-    def sync(self, prefix: str) -> None:
-        """Flush a local folder's files and directories to disk; object stores are durable at once."""
-        if not self.is_local:
-            return
-        with self._translated("sync", prefix):
-            for folder, _, names in os.walk(Path(self.url) / prefix):
-                for path in [*(f"{folder}/{name}" for name in names), folder]:
-                    _flush(path)
+    def sync(self, *places: str, since: float = 0.0) -> None:
+        """Flush folders of a local store to the disk, and those above them; object stores are durable at once.
+
+        Args:
+            places: folders; missing ones are left out.
+            since: what has not changed since then is on the disk already; seconds since 1970.
+        """
+        if self.is_local:
+            with self._translated("flush", ", ".join(places)):
+                flush(Path(self.url), places, since)
 
     def _delete(self, path: str) -> None:
         with self._translated("delete", path):
@@ -225,17 +228,6 @@ def _info(meta: ObjectMeta) -> ObjectInfo:
     # Some servers put the tag into quotes in one answer and not in another.
     etag = meta["e_tag"] and meta["e_tag"].strip('"')
     return ObjectInfo(meta["path"], meta["size"], etag, meta["last_modified"])
-
-
-def _flush(path: str) -> None:
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return  # deleted meanwhile
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _open_s3(url: str) -> S3Store:
