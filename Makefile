@@ -2,11 +2,13 @@
 #
 #   make demo PYTHON=/opt/python3.12/bin/python3     another interpreter
 #   make demo PIP_ARGS="--extra-index-url URL"       for pip; e.g. the index of PyTorch's CPU builds
+#   make test JOBS=8                                 tests that run at the same time
 
 PYTHON   ?= $(shell command -v python3.11 || command -v python3)
 VENV     ?= .venv
 PIP_ARGS ?=
 PORT     ?= 3000
+JOBS     ?= 2
 
 BIN     := $(abspath $(VENV))/bin
 HOME_OF := $(VENV)/.checkout
@@ -19,6 +21,8 @@ DAGSTER := $(CURDIR)/.dagster
 VLLM    := .venv-vllm
 KILLS   := rag_assets_tests/pipeline/test_never_lost.py
 COMMA   := ,
+# Tests of one xdist_group share a server or a port: one worker runs them all.
+PARALLEL := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -44,20 +48,20 @@ ui: $(RUNTIME) $(DAGSTER)/dagster.yaml ## the Dagster UI, on this machine alone 
 
 vllm: $(VLLM)/.ready ## rag-assets with vLLM for CPU in .venv-vllm; slow tests run a server from it
 
-test: $(DEV) ## the tests
-	@$(BIN)/python -m pytest
+test: $(DEV) ## the tests (JOBS=2 at a time)
+	@$(PARALLEL)
 
 test-slow: $(DEV) ## the tests that take minutes
-	@$(BIN)/python -m pytest -m slow --ignore=$(KILLS)
+	@$(PARALLEL) -m slow --ignore=$(KILLS)
 
-test-kill: $(DEV) ## runs that are killed at many random moments; they share nothing, so two at a time
-	@$(BIN)/python -m pytest -m slow -n 2 $(KILLS)
+test-kill: $(DEV) ## runs that are killed at many random moments
+	@$(PARALLEL) -m slow $(KILLS)
 
 test-vllm: $(VLLM)/.ready ## the tests with a vLLM engine in their process
 	@$(VLLM)/bin/python -m pytest -p no:unraisableexception rag_assets_tests/engine  # vLLM leaves sockets to the collector
 
 test-all: $(DEV) ## all tests
-	@$(BIN)/python -m pytest -m ""
+	@$(PARALLEL) -m ""
 
 lint: $(DEV) ## style, types, direction of imports
 	@$(BIN)/ruff check

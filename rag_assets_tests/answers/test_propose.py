@@ -54,6 +54,7 @@ def test_what_is_not_proved_is_not_proposed(status: int, reply: Any, reason: str
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.xdist_group("vllm")
 def test_a_real_model_proposes_or_says_why_not(chat_server: ChatServer) -> None:
     config = {"type": "openai", "url": chat_server.url, "model": chat_server.model, "timeout_seconds": 240}
     proposer = ChatProposer(corpus.ChatEndpoint.model_validate({**config, "max_tokens": 300}))

@@ -20,6 +20,7 @@ from rag_assets_tests.orchestration.deployment import Deployment
 from rag_assets_tests.orchestration.ray_cluster import lacking, ray_cluster
 from rag_assets_tests.workspace import Workspace, document
 
+pytestmark = pytest.mark.xdist_group("ray")  # two clusters on one machine want one port
 SHARD, TEXTS = 8, 40
 MODEL_STEP = "handbook__embeddings.model"
 EXECUTORS = {

@@ -14,7 +14,11 @@ from rag_assets.errors import GateRefused
 from rag_assets_tests.pipeline.test_answers import build, workspace
 from rag_assets_tests.servers import ChatServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.xdist_group("vllm"),
+]  # one server for all
 REQUESTS = "vllm:request_success_total"
 PROMPT_TOKENS = "vllm:prompt_tokens_total"
 GENERATED_TOKENS = "vllm:generation_tokens_total"

@@ -19,6 +19,7 @@ from rag_assets.streaming.flow import from_arrow, to_arrow
 from rag_assets_tests.streaming.corpora import aged, fill, on, pipeline, same, workspace
 from rag_assets_tests.workspace import Workspace, document, run_stages
 
+pytestmark = pytest.mark.xdist_group("ray")  # two clusters on one machine want one port
 DOCUMENTS, BLOCK = 30, 8
 SETTINGS: dict[str, Any] = {"index": {"filters": {"tenant": "string"}}}
 

@@ -15,6 +15,8 @@ from rag_assets_tests.embedding.test_endpoint import reply
 from rag_assets_tests.streaming.corpora import aged, on, pipeline, workspace, written
 from rag_assets_tests.workspace import document, run_stages
 
+pytestmark = pytest.mark.xdist_group("ray")  # two clusters on one machine want one port
+
 
 @pytest.mark.parametrize("engine", ["stream", "ray"])
 def test_vectors_of_another_model_under_the_old_name_are_refused(

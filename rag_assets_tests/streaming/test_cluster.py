@@ -17,6 +17,8 @@ from rag_assets.streaming.place import Job, Place
 from rag_assets_tests.streaming.corpora import RAY, fill, on, pipeline, workspace
 from rag_assets_tests.workspace import Workspace
 
+pytestmark = pytest.mark.xdist_group("ray")  # two clusters on one machine want one port
+
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Workspace:

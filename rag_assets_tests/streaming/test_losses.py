@@ -28,6 +28,7 @@ from rag_assets_tests.streaming.corpora import (
 )
 from rag_assets_tests.workspace import Workspace, run_stages
 
+pytestmark = pytest.mark.xdist_group("ray")  # two clusters on one machine want one port
 SHARD = 16
 SETTINGS: dict[str, Any] = {
     "embedder": {"type": "static", "shard_chunks": SHARD},

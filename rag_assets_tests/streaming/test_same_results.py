@@ -23,6 +23,7 @@ from rag_assets_tests.streaming.corpora import (
 )
 from rag_assets_tests.workspace import Workspace, document, run_stages
 
+pytestmark = pytest.mark.xdist_group("ray")  # two clusters on one machine want one port
 COUNTS = (
     "listed",
     "new",
