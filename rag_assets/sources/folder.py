@@ -24,6 +24,14 @@ from rag_assets.sources.source import SourceObject, below, dated_version, uri_of
 _log = logging.getLogger(__name__)
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _NO_SUCH = (*_GONE, errno.ENAMETOOLONG)
+_NO_FILE = (*_GONE, errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP, errno.EMLINK)
+"""What opening a socket, a device or, without following, a link fails with, besides what is gone."""
+_TRIES = 5
+"""How often a path is resolved anew that changes between being resolved and being opened."""
+_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Without O_NONBLOCK, opening a pipe that took the file's place would wait for ever.
+_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
 
 
@@ -90,19 +98,20 @@ class FolderSource:
         """The file's bytes. Raises SourceObjectVanished, SourceObjectUnreadable, SourceUnavailable."""
         uri = uri_of(item)
         path = f"{self._root}/{os.fsdecode(unquote_to_bytes(uri))}"
-        if not self._contains(os.path.realpath(path)):
-            raise SourceObjectUnreadable(f"{uri}: lies outside the folder {self._root}")
         try:
-            # Without O_NONBLOCK, opening a pipe that took the file's place would wait for ever.
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            with open(descriptor, "rb") as file:
-                if stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    return file.read()
+            for _ in range(_TRIES if "\0" not in path else 0):
+                real = self._resolved(path)
+                if real is None:
+                    raise SourceObjectUnreadable(f"{uri}: lies outside the folder {self._root}")
+                data = _read_regular(self._root, real[len(self._root) :].strip("/"))
+                if data is not None:
+                    return data
         except PermissionError as error:
             raise SourceObjectUnreadable(f"{uri}: could not be read: {error.strerror}") from error
         except OSError as error:
-            if error.errno not in _GONE or not Path(self._root).is_dir():
-                raise SourceUnavailable(f"could not read {uri} in {self._root}: {error.strerror}") from error
+            raise SourceUnavailable(f"could not read {uri} in {self._root}: {error.strerror}") from error
+        if not Path(self._root).is_dir():
+            raise SourceUnavailable(f"could not read {uri}: there is no folder {self._root} any more")
         raise SourceObjectVanished(f"{uri}: is no longer a file in the folder {self._root}")
 
     def _walk(self, outside: MutableSequence[str]) -> Iterator[tuple[str, os.stat_result]]:
@@ -125,7 +134,7 @@ class FolderSource:
                 continue
             for entry in entries:
                 path = f"{relative}{entry.name}"
-                if entry.is_symlink() and not self._contains(os.path.realpath(entry.path)):
+                if entry.is_symlink() and self._resolved(entry.path) is None:
                     if self._globs.takes(path) or self._globs.enters(path):
                         outside.append(path)
                     continue
@@ -146,7 +155,7 @@ class FolderSource:
         for depth in range(len(parts)):
             folder = "/".join(parts[:depth])
             if folder and not (
-                self._globs.enters(folder) and self._contains(os.path.realpath(f"{self._root}/{folder}"))
+                self._globs.enters(folder) and self._resolved(f"{self._root}/{folder}") is not None
             ):
                 return None
             try:
@@ -158,7 +167,7 @@ class FolderSource:
             if (status.st_dev, status.st_ino) in above:
                 return None
             above.add((status.st_dev, status.st_ino))
-        if not self._globs.takes(path) or not self._contains(os.path.realpath(f"{self._root}/{path}")):
+        if not self._globs.takes(path) or self._resolved(f"{self._root}/{path}") is None:
             return None
         try:
             status = Path(self._root, path).stat()
@@ -168,8 +177,18 @@ class FolderSource:
             raise
         return status if stat.S_ISREG(status.st_mode) else None
 
-    def _contains(self, real: str) -> bool:
-        return real == self._root or real.startswith(self._root.rstrip("/") + "/")
+    def _resolved(self, path: str) -> str | None:
+        """A path without links; None where it leads out of the folder, or changes each time it is resolved."""
+        for _ in range(_TRIES):
+            try:
+                real = os.path.realpath(path)
+            except OSError as error:
+                # A link that was replaced by something else between being noticed and being read.
+                if error.errno in (*_GONE, errno.EINVAL):
+                    continue
+                raise
+            return real if real == self._root or real.startswith(self._root.rstrip("/") + "/") else None
+        return None
 
     def _object(self, path: str, status: os.stat_result, listed_ns: int) -> SourceObject:
         # The change time too: tools that preserve or fix modification times cannot set it.
@@ -180,8 +199,42 @@ class FolderSource:
             uri=quote_from_bytes(raw),
             version=dated_version(stamp, status.st_size, status.st_mtime_ns, listed_ns),
             size=status.st_size,
-            modified=datetime.fromtimestamp(status.st_mtime, UTC),
+            modified=_moment(status.st_mtime),
         )
+
+
+def _read_regular(root: str, path: str) -> bytes | None:
+    """Bytes of a file below a folder, by a path without links; None if there is no regular file at that path.
+
+    Each part is opened in the folder before it and no link is followed: whatever is put in the place of
+    a part after the path was resolved, nothing outside the folder is opened.
+    """
+    *parts, name = path.split("/")
+    opened: list[int] = []
+    try:
+        opened.append(os.open(root, _FOLDER))
+        for part in parts:
+            opened.append(os.open(part, _FOLDER, dir_fd=opened[-1]))
+        opened.append(os.open(name, _FILE, dir_fd=opened[-1]))
+        if not stat.S_ISREG(os.fstat(opened[-1]).st_mode):
+            return None
+        with open(opened.pop(), "rb", buffering=0) as file:
+            return file.readall()
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            return None
+        raise
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def _moment(seconds: float) -> datetime:
+    """A time of a file. File systems keep years that no calendar has; such a time becomes the first or the last one."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return _FIRST if seconds < 0 else _LAST
 
 
 def _names(path: str) -> Iterator[str]:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import chdir
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -16,6 +22,16 @@ from rag_assets.sources import FolderSource, PushSource, S3Source, Source
 from rag_assets.store.objects import ObjectStore
 
 LONG_AGO = 1_700_000_000
+SWAP = """
+import os, sys
+place, target = sys.argv[1:]
+os.symlink(target, place + ".link")
+while True:
+    os.rename(place, place + ".kept")
+    os.rename(place + ".link", place)
+    os.rename(place, place + ".link")
+    os.rename(place + ".kept", place)
+"""
 
 
 @dataclass(frozen=True)
@@ -278,19 +294,158 @@ def test_a_root_that_is_a_link_is_followed(tmp_path: Path) -> None:
     assert FolderSource(tmp_path / "root").read(item) == b"x"
 
 
-def test_pipes_and_folders_are_no_documents_even_when_they_take_a_files_place(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.md")
-    (tmp_path / "a.md").write_bytes(b"x")
+def in_place_of(file: Path, kind: str) -> None:
+    """Put something else in the place of a file."""
+    file.unlink()
+    match kind:
+        case "nothing":
+            pass
+        case "folder":
+            file.mkdir()
+        case "full folder":
+            file.mkdir()
+            (file / "b.md").write_bytes(b"x")
+        case "pipe":
+            os.mkfifo(file)
+        case "socket":
+            with socket.socket(socket.AF_UNIX) as bound, chdir(file.parent):
+                bound.bind(file.name)
+        case "loop":
+            file.symlink_to(file.name)
+        case "dangling link":
+            file.symlink_to("nowhere")
+        case "link to a folder":
+            file.symlink_to(".")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["nothing", "folder", "full folder", "pipe", "socket", "loop", "dangling link", "link to a folder"],
+)
+@pytest.mark.parametrize("path", ["a.md", "b/a.md"])
+def test_a_file_whose_place_was_taken_after_the_listing_has_vanished(
+    tmp_path: Path, kind: str, path: str
+) -> None:
+    (tmp_path / path).parent.mkdir(exist_ok=True)
+    (tmp_path / path).write_bytes(b"x")
     source = FolderSource(tmp_path)
     (item,) = source.list()
-    for replace in (os.mkfifo, os.mkdir):
-        (tmp_path / "a.md").unlink()
-        replace(tmp_path / "a.md")
-        if replace is os.mkfifo:
-            with pytest.raises(SourceObjectVanished):
-                source.read(item)
-    with pytest.raises((SourceObjectVanished, SourceUnavailable)):
+    in_place_of(tmp_path / path, kind)
+    with pytest.raises(SourceObjectVanished, match=r"a\.md"):
         source.read(item)
+    assert path not in {found.document_id for found in source.list()}
+
+
+@pytest.mark.parametrize("kind", ["nothing", "pipe", "socket", "loop", "dangling link"])
+def test_a_file_whose_folder_was_replaced_after_the_listing_has_vanished(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "a.md").write_bytes(b"x")
+    source = FolderSource(tmp_path)
+    (item,) = source.list()
+    (tmp_path / "b" / "a.md").unlink()
+    (tmp_path / "b").rmdir()
+    (tmp_path / "b").touch()
+    in_place_of(tmp_path / "b", kind)
+    with pytest.raises(SourceObjectVanished, match=r"a\.md"):
+        source.read(item)
+
+
+def test_pipes_are_no_documents(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.md")
+    assert [*FolderSource(tmp_path).list()] == []
+
+
+def test_looking_at_what_is_no_file_leaves_nothing_open(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    source = FolderSource(tmp_path)
+    before = len([*Path("/proc/self/fd").iterdir()])
+    for uri in ("b", "c", "b/c", "", "%00") * 5:
+        with pytest.raises(SourceObjectVanished):
+            source.read(uri)
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
+
+
+@pytest.mark.parametrize("swapped", ["a.md", "b"])
+def test_a_link_that_takes_the_place_of_what_is_read_never_leads_out_of_the_folder(
+    tmp_path: Path, swapped: str
+) -> None:
+    """Another process swaps a file, or the folder that it lies in, for a link to the outside and back."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    for folder, text in ((root, b"mine"), (root / "b", b"mine"), (outside, b"foreign")):
+        folder.mkdir()
+        (folder / "a.md").write_bytes(text)
+    target = outside / "a.md" if swapped == "a.md" else outside
+    source = FolderSource(root)
+    with subprocess.Popen([sys.executable, "-c", SWAP, str(root / swapped), str(target)]) as swapper:
+        try:
+            read = {"mine": 0, "foreign": 0, "refused": 0}
+            until = time.monotonic() + 20
+            while min(read["mine"], read["refused"]) < 1500 and time.monotonic() < until:
+                try:
+                    read[source.read("a.md" if swapped == "a.md" else "b/a.md").decode()] += 1
+                except (SourceObjectVanished, SourceObjectUnreadable):
+                    read["refused"] += 1
+        finally:
+            swapper.kill()
+    assert read["foreign"] == 0
+    assert min(read["mine"], read["refused"]) > 100, "the swapping was not met"
+
+
+def test_a_link_that_moves_inside_the_folder_can_be_read_at_any_moment(tmp_path: Path) -> None:
+    for version in ("v1", "v2"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "a.md").write_bytes(version.encode())
+    (tmp_path / "latest").symlink_to("v1")
+    source = FolderSource(tmp_path)
+    stop = threading.Event()
+
+    def move() -> None:
+        for number in count():
+            (tmp_path / "next").symlink_to(f"v{1 + number % 2}")
+            (tmp_path / "next").rename(tmp_path / "latest")
+            if stop.is_set():
+                return
+
+    mover = threading.Thread(target=move)
+    mover.start()
+    try:
+        assert {source.read("latest/a.md") for _ in range(500)} <= {b"v1", b"v2"}
+    finally:
+        stop.set()
+        mover.join()
+
+
+def test_links_that_stay_inside_are_followed_however_they_are_written(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "b" / "c").mkdir(parents=True)
+    (root / "b" / "c" / "a.md").write_bytes(b"x")
+    (tmp_path / "alias").symlink_to("root")
+    links = {
+        "relative.md": "b/c/a.md",
+        "absolute.md": root / "b/c/a.md",
+        "around.md": "../root/b/c/a.md",
+        "alias.md": tmp_path / "alias/b/c/a.md",
+        "twice.md": "relative.md",
+        "folder": "b/c",
+        "b/up": "../b/c",
+    }
+    for name, target in links.items():
+        (root / name).symlink_to(target)
+    source = FolderSource(root)
+    listed = {item.document_id: item for item in source.list()}
+    assert {*listed} >= {"relative.md", "absolute.md", "around.md", "alias.md", "twice.md", "folder/a.md"}
+    assert {source.read(item) for item in listed.values()} == {b"x"}
+
+
+@pytest.mark.parametrize("seconds", [2**40, -(2**40)])
+def test_a_file_whose_time_no_calendar_has_is_listed(tmp_path: Path, seconds: int) -> None:
+    (tmp_path / "a.md").write_bytes(b"x")
+    os.utime(tmp_path / "a.md", (seconds, seconds))
+    if (tmp_path / "a.md").stat().st_mtime != seconds:
+        pytest.skip("this file system keeps no such time")
+    (item,) = FolderSource(tmp_path).list()
+    assert item.modified.tzinfo is not None
+    assert FolderSource(tmp_path).read(item) == b"x"
 
 
 def test_a_name_that_is_not_unicode_has_an_id_and_can_be_read(tmp_path: Path) -> None:
