@@ -1,0 +1,121 @@
+"""Start the walk's processes, wait for them, and read how they ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 240.0
+"""Seconds after which a process counts as stuck."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command for one process.
+
+    Attributes:
+        arguments: of ``rag-assets``.
+        environ: variables that it gets.
+        embedded: file to which it appends the texts that it embeds.
+        dagster: False runs the stages without Dagster.
+        at_change: die at the n-th change of the store.
+        after: seconds until a signal.
+        signal: that signal.
+    """
+
+    arguments: tuple[str, ...]
+    environ: Mapping[str, str]
+    embedded: str
+    dagster: bool = True
+    at_change: int | None = None
+    after: float | None = None
+    signal: int = signal.SIGKILL
+
+    def dying(self, **kill: Any) -> Command:
+        """The same command, ended from outside."""
+        return replace(self, **kill)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended: ``code`` is negative for the signal that ended it, as in ``subprocess``."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def message(self) -> str:
+        """All that it wrote, on one line: terminals wrap lines anywhere."""
+        return " ".join(f"{self.out} {self.err}".split())
+
+
+class Stuck(AssertionError):
+    """A process did not end in time."""
+
+
+class Launcher:
+    """Starts processes by forking one that has imported everything."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._count = 0
+        self._server = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "rag_assets_tests.soak.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).resolve().parents[2],
+        )
+        assert self._answer() == {"ready": True}
+
+    def start(self, command: Command) -> tuple[int, Path]:
+        """Start a process. Returns its pid and the path that its output's files begin with."""
+        self._count += 1
+        output = self._folder / f"{self._count:05d}"
+        request = {**asdict(command), "out": f"{output}.out", "err": f"{output}.err"}
+        self._ask({"start": request})
+        return int(self._answer()["pid"]), output
+
+    def wait(self, started: tuple[int, Path], command: Command) -> Ended:
+        """Wait until it has ended.
+
+        Raises:
+            Stuck: it did not end in time; it is killed then.
+        """
+        pid, output = started
+        self._ask({"wait": pid, "seconds": PATIENCE})
+        status = self._answer()["status"]
+        out, err = (Path(f"{output}.{end}").read_text(errors="replace") for end in ("out", "err"))
+        if status is None:
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+            raise Stuck(f"{' '.join(command.arguments)} did not end in {PATIENCE:.0f} s\n{out}\n{err}")
+        return Ended(os.waitstatus_to_exitcode(status), out, err)
+
+    def run(self, command: Command) -> Ended:
+        """Start a process and wait until it has ended."""
+        return self.wait(self.start(command), command)
+
+    def close(self) -> None:
+        """End the process that forks."""
+        self._server.kill()
+        self._server.communicate()
+
+    def _ask(self, request: Any) -> None:
+        assert self._server.stdin is not None
+        self._server.stdin.write(json.dumps(request) + "\n")
+        self._server.stdin.flush()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._server.stdout is not None
+        found: dict[str, Any] = json.loads(self._server.stdout.readline())
+        return found
