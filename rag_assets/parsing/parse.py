@@ -41,7 +41,7 @@ PARSERS = {
     "html": Parser(
         "rag_assets.parsing.html", 1, ("charset-normalizer", "html-to-markdown", "selectolax", "trafilatura")
     ),
-    "rst": Parser("rag_assets.parsing.rst", 1, ("charset-normalizer", "docutils", "html-to-markdown")),
+    "rst": Parser("rag_assets.parsing.rst", 2, ("charset-normalizer", "docutils", "html-to-markdown")),
     "text": Parser("rag_assets.parsing.text", 1, ("charset-normalizer",)),
     "pdf": Parser("rag_assets.parsing.pdf", 1, ("pypdfium2",)),
     "docx": Parser("rag_assets.parsing.docx", 1, ("html-to-markdown", "mammoth", "selectolax")),

@@ -8,6 +8,8 @@ their text, so that nothing is lost and nothing raises.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rag_assets.parsing.decode import decode
@@ -42,8 +44,9 @@ def parse(data: bytes) -> ParsedDocument:
     from docutils import core, nodes
 
     source = decode(data)
-    _give_unknown_names_a_meaning(source)
-    tree = core.publish_doctree(source, settings_overrides=SETTINGS)
+    with _registries_of_its_own():
+        _give_unknown_names_a_meaning(source)
+        tree = core.publish_doctree(source, settings_overrides=SETTINGS)
     metadata = _docinfo(tree)
     for info in list(tree.findall(nodes.docinfo)):
         info.parent.remove(info)
@@ -70,6 +73,28 @@ def _docinfo(tree: nodes.document) -> dict[str, JSON]:
     return found
 
 
+@contextmanager
+def _registries_of_its_own() -> Iterator[None]:
+    """Take back at the end what a document has changed in docutils' module-wide tables.
+
+    Among it are roles and a default role that the document defines, and nested state machines, which docutils
+    keeps for the next document together with their section levels.
+    """
+    from docutils.parsers.rst import directives, roles, states
+
+    names = {roles: ("_roles", "_role_registry"), directives: ("_directives", "_directive_registry")}
+    registries: list[dict[str, Any]] = [vars(module)[name] for module in names for name in names[module]]
+    before = [registry.copy() for registry in registries]
+    states.RSTState.nested_sm_cache.clear()
+    try:
+        yield
+    finally:
+        states.RSTState.nested_sm_cache.clear()
+        for registry, entries in zip(registries, before, strict=True):
+            registry.clear()
+            registry.update(entries)
+
+
 class _AnyOptions(dict[str, Any]):
     """Accepts every option of an unknown directive, and keeps none."""
 
@@ -81,11 +106,7 @@ class _AnyOptions(dict[str, Any]):
 
 
 def _give_unknown_names_a_meaning(source: str) -> None:
-    """Register the directives and roles of this document that docutils lacks.
-
-    docutils keeps both in module-wide tables. Registering anew for every document makes the result
-    independent of the roles that documents before it defined.
-    """
+    """Register the directives and roles of this document that docutils lacks."""
     from docutils.parsers.rst import directives, roles
     from docutils.parsers.rst.languages import en
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from rag_assets.corpus import Parsing
 from rag_assets.parsing.document import ParsedDocument
 from rag_assets.parsing.parse import parse
+from rag_assets.parsing.pool import ParserPool
 
 SOURCE = """\
 =====
@@ -88,7 +92,35 @@ def test_broken_markup_is_still_text() -> None:
     assert "bad" in text
 
 
-def test_a_role_defined_in_one_document_does_not_reach_the_next() -> None:
-    plain = rst("Text :zoo:`animal`.\n")
-    rst(".. role:: zoo(emphasis)\n\nText :zoo:`animal`.\n")
-    assert rst("Text :zoo:`animal`.\n") == plain
+USING = "Text :zoo:`animal`, :strong:`loud`, :code:`x` and `plain`.\n\n.. zoo::\n   Inside\n\n.. note::\n   Text.\n"
+DEFINING = [
+    ".. role:: zoo(emphasis)\n\nText :zoo:`animal`.\n",
+    ".. role:: strong(math)\n\nText :strong:`loud`.\n",
+    ".. role:: code(subscript)\n\nText :code:`x`.\n",
+    ".. role:: literal\n   :class: zoo\n\nText :literal:`x`.\n",
+    ".. default-role:: math\n\nText `plain`.\n",
+    ".. default-role:: math\n\n.. role:: broken(\n\n`plain\n",
+    ".. zoo:: an argument\n   :option: value\n\n   Inside\n",
+    "Title\n=====\n\nPart\n----\n\n- .. note::\n\n     Section\n     ~~~~~~~\n\n     .. topic:: T\n\n        x\n",
+    ".. |animal| replace:: a duck\n\n|animal|, animal_\n\n.. _animal: https://example.org\n",
+]
+
+
+@pytest.mark.parametrize("before", DEFINING)
+def test_what_one_document_defines_does_not_reach_the_next(before: str) -> None:
+    plain = rst(USING)
+    rst(before)
+    assert rst(USING) == plain
+
+
+def test_a_batch_gives_the_same_documents_in_any_order() -> None:
+    items = [(source, "rst", source.encode()) for source in (USING, *DEFINING)]
+    with ParserPool(Parsing(workers=1)) as pool:
+        together = dict(pool.parse(items))
+    with ParserPool(Parsing(workers=1)) as pool:
+        assert dict(pool.parse(reversed(items))) == together
+
+
+def test_a_document_may_use_the_roles_that_it_defines() -> None:
+    assert "*animal*" in rst(DEFINING[0]).text
+    assert "animal" in rst(".. default-role:: emphasis\n\nText `animal`.\n").text
