@@ -28,7 +28,7 @@ class Checker:
 
     def __init__(self, store: str, corpus_file: Path) -> None:
         self._store = store
-        self._objects = ObjectStore.open(store)
+        self.objects = ObjectStore.open(store)
         self._corpus_file = corpus_file
         self._ids: dict[tuple[str, str, int], str] = {}
         self._reader: PublishedIndex | None = None
@@ -37,9 +37,13 @@ class Checker:
     @property
     def log(self) -> PublicationLog:
         """The publication log in the store."""
-        return PublicationLog(self._objects, CORPUS)
+        return PublicationLog(self.objects, CORPUS)
 
-    def everything(self, state: State, settings: Settings, chance: Random) -> None:
+    def reopen(self) -> None:
+        """Read with a new reader from now on."""
+        self._reader = None
+
+    def everything(self, state: State, chance: Random) -> None:
         """All of it, when nothing runs."""
         head = state.head
         assert head is not None
@@ -51,7 +55,7 @@ class Checker:
 
     def tags(self, state: State) -> None:
         """The retained publications are those of the model, and ``published`` names the newest."""
-        tags = read_tags(self._objects, CORPUS)
+        tags = read_tags(self.objects, CORPUS)
         numbers = {int(name[4:]): version for name, version in tags.items() if name.startswith("pub-")}
         assert numbers.keys() == state.retained, (
             f"retained: {sorted(numbers)}, expected {sorted(state.retained)}"
@@ -74,7 +78,7 @@ class Checker:
         vectors = self._embedder(head).embed(texts, [1] * len(texts))
         np.testing.assert_allclose(np.array([row["vector"] for row in rows]), vectors, atol=1e-6)
         self._same_ids(rows, texts)
-        table = connect(self._objects).open_table(CORPUS)
+        table = connect(self.objects).open_table(CORPUS)
         table.checkout("published")
         for index in table.list_indices():
             stats = table.index_stats(index.name)
@@ -84,12 +88,12 @@ class Checker:
         """Every publication is on record, with its kind, reason and changes."""
         found = [history_entry(one) for one in self.log.history()]
         says = [(one["publication"], one["kind"], one["reason"], one["changes"]) for one in found]
-        expected = [(one.number, one.kind, one.reason, dict(one.changes)) for one in state.log]
+        expected = [(one.number, one.kind, one.reason, dict(one.changes)) for one in state.on_record]
         assert says == expected, f"history: {says[-3:]}, expected {expected[-3:]}"
 
     def status(self, head: Published) -> None:
         """``status`` says what readers see."""
-        found = status(self._objects, load_corpus(self._corpus_file))
+        found = status(self.objects, load_corpus(self._corpus_file))
         says = {name: found[name] for name in ("publication", "documents", "chunks", "kind")}
         expected = (head.number, len(head.spec.documents), len(head.spec.rows), head.kind)
         assert tuple(says.values()) == expected, f"status: {says}, expected {expected}"
@@ -100,7 +104,7 @@ class Checker:
         row = chance.choice(sorted(head.spec.rows, key=lambda one: one.seen))
         words = row.text.split("\n\n")[-1]
         for mode in ("hybrid", "text", "vector"):
-            hits = self._reader.search(words, 5, mode)  # type: ignore[arg-type]
+            hits = self._reader.search(words, 5, mode)
             assert any(words in hit.text for hit in hits), f"{mode} search does not find {row.document_id}"
 
     def _embedder(self, head: Published) -> Any:
@@ -164,6 +168,10 @@ class Embedded:
         if killed:
             self._at_risk.update(dict.fromkeys(order[-SHARD * together :], 1))
         return found
+
+    def at_risk(self, embedder: str, texts: frozenset[str]) -> int:
+        """How many of some texts may have to be embedded again, since the process that did so died."""
+        return sum(self._at_risk[(embedder, text)] > 0 for text in texts)
 
     def missing(self, embedder: str, texts: frozenset[str]) -> set[str]:
         """Texts that were never embedded under a model."""

@@ -26,7 +26,9 @@ import typer
 
 
 def main() -> None:
-    """Serve until standard input ends."""
+    """Serve until standard input ends; with a command as argument, do that and end."""
+    if len(sys.argv) > 1:
+        sys.exit(perform(json.loads(sys.argv[1])))
     import dagster  # noqa: F401
     import lance  # noqa: F401
     import lancedb  # noqa: F401
@@ -52,6 +54,9 @@ def _start(command: dict[str, Any]) -> int:
         os.dup2(os.open(name, mode), stream)
     code = 1
     try:
+        if command["fresh"]:
+            arguments = ["-W", "ignore", "-m", "rag_assets_tests.soak.child", json.dumps(command)]
+            os.execv(sys.executable, [sys.executable, *arguments])
         code = perform(command)
     except BaseException:
         traceback.print_exc()

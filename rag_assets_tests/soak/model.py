@@ -214,6 +214,12 @@ class State:
         """What readers see."""
         return self.log[-1] if self.log else None
 
+    @property
+    def on_record(self) -> tuple[Published, ...]:
+        """What ``history`` shows: all but those whose tag was lost."""
+        oldest = min(self.retained, default=0)
+        return tuple(one for one in self.log if one.number in self.retained or one.number < oldest)
+
     def find(self, number: int) -> Published | None:
         """A retained publication."""
         return next((one for one in self.log if one.number == number and number in self.retained), None)
@@ -229,9 +235,9 @@ class Outcome:
 
 def run(state: State, world: World, reason: str) -> tuple[State, Outcome]:
     """Bring readers to the world, or say why not."""
-    stopped = _stopped(world)
-    if stopped is not None:
-        return state, stopped
+    ended = stopped(world)
+    if ended is not None:
+        return state, ended
     spec, head = world.spec, state.head
     if head is not None and (spec == head.spec or spec in head.held):
         refused = _refusal(head.spec, world, head.removed, head.base_documents)
@@ -257,9 +263,9 @@ def run(state: State, world: World, reason: str) -> tuple[State, Outcome]:
 
 def evaluate(state: State, world: World) -> Outcome:
     """Measure what a run would publish; publish nothing."""
-    stopped = _stopped(world)
-    if stopped is not None:
-        return stopped
+    ended = stopped(world)
+    if ended is not None:
+        return ended
     head, spec = state.head, world.spec
     if head is not None and spec in head.held and spec != head.spec:
         return Outcome(FAILED, "a rollback took back")
@@ -305,8 +311,8 @@ def changes_between(old: Spec | None, new: Spec) -> dict[str, int]:
     return dict(found)
 
 
-def _stopped(world: World) -> Outcome | None:
-    """Why a run ends before there is a candidate."""
+def stopped(world: World) -> Outcome | None:
+    """Why a run ends before there is a candidate; None when nothing stops it."""
     broken = sum(isinstance(found, Broken) for found in world.content.values())
     if broken > MAX_QUARANTINED_SHARE * len(world.content):
         return Outcome(FAILED, "are quarantined")

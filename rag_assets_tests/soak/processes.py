@@ -7,9 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ class Command:
         environ: variables that it gets.
         embedded: file to which it appends the texts that it embeds.
         dagster: False runs the stages without Dagster.
+        fresh: an interpreter of its own, as a person starts it, instead of a fork.
         at_change: die at the n-th change of the store.
         after: seconds until a signal.
         signal: that signal.
@@ -35,13 +37,10 @@ class Command:
     environ: Mapping[str, str]
     embedded: str
     dagster: bool = True
+    fresh: bool = False
     at_change: int | None = None
     after: float | None = None
     signal: int = signal.SIGKILL
-
-    def dying(self, **kill: Any) -> Command:
-        """The same command, ended from outside."""
-        return replace(self, **kill)
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,21 @@ class Ended:
     code: int
     out: str
     err: str
+    seconds: float
 
     @property
     def message(self) -> str:
         """All that it wrote, on one line: terminals wrap lines anywhere."""
         return " ".join(f"{self.out} {self.err}".split())
+
+
+@dataclass(frozen=True)
+class Started:
+    """A process at work: its pid, the path that its output's files begin with, and when it started."""
+
+    pid: int
+    output: Path
+    at: float
 
 
 class Stuck(AssertionError):
@@ -77,29 +86,29 @@ class Launcher:
         )
         assert self._answer() == {"ready": True}
 
-    def start(self, command: Command) -> tuple[int, Path]:
-        """Start a process. Returns its pid and the path that its output's files begin with."""
+    def start(self, command: Command) -> Started:
+        """Start a process."""
         self._count += 1
         output = self._folder / f"{self._count:05d}"
         request = {**asdict(command), "out": f"{output}.out", "err": f"{output}.err"}
         self._ask({"start": request})
-        return int(self._answer()["pid"]), output
+        return Started(int(self._answer()["pid"]), output, time.monotonic())
 
-    def wait(self, started: tuple[int, Path], command: Command) -> Ended:
+    def wait(self, started: Started, command: Command) -> Ended:
         """Wait until it has ended.
 
         Raises:
             Stuck: it did not end in time; it is killed then.
         """
-        pid, output = started
-        self._ask({"wait": pid, "seconds": PATIENCE})
+        self._ask({"wait": started.pid, "seconds": PATIENCE})
         status = self._answer()["status"]
-        out, err = (Path(f"{output}.{end}").read_text(errors="replace") for end in ("out", "err"))
+        out, err = (Path(f"{started.output}.{end}").read_text(errors="replace") for end in ("out", "err"))
         if status is None:
             with suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
+                os.killpg(started.pid, signal.SIGKILL)
             raise Stuck(f"{' '.join(command.arguments)} did not end in {PATIENCE:.0f} s\n{out}\n{err}")
-        return Ended(os.waitstatus_to_exitcode(status), out, err)
+        seconds = time.monotonic() - started.at
+        return Ended(os.waitstatus_to_exitcode(status), out, err, seconds)
 
     def run(self, command: Command) -> Ended:
         """Start a process and wait until it has ended."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -33,6 +33,8 @@ class Counts:
     publications: int = 0
     refusals: int = 0
     kills: int = 0
+    interrupts: int = 0
+    damages: Counter[str] = field(default_factory=Counter)
     polled_reads: int = 0
     embedded_texts: int = 0
     embedded_again: int = 0
@@ -90,6 +92,7 @@ class Walk:
         self.embedded = Embedded(self._embedded_log)
         self.checker = Checker(store, self.files.corpora / f"{CORPUS}.yaml")
         self._allowed: set[int] = set()
+        self._tolerant = False
         self._readers: list[PollingReader] = []
         self.launcher = Launcher(outputs)
         self._open = ExitStack()
@@ -117,33 +120,77 @@ class Walk:
 
     def follow(self, state: State) -> None:
         """Take over what was published."""
-        self.counts.publications += len(state.log) - len(self.state.log)
-        for published in state.log[len(self.state.log) :]:
+        for published in state.log:
+            if published in self.state.log:
+                continue
+            self.counts.publications += 1
             self._allowed.add(digest_of(row.seen for row in published.spec.rows))
         self.state = state
 
     def killed(self, ended: Ended, state: State) -> str:
-        """Find out how far a killed process came; ``state`` is what it was to reach."""
-        if ended.code != -9:
-            assert "Traceback" not in ended.err, f"a trace instead of a message:\n{ended.err}"
-        else:
-            self.counts.kills += 1
-        self.embedded.take(killed=ended.code == -9)
-        numbers = set(self.checker.log.versions())
-        assert numbers, "all publications are gone"
-        before, after = self.state, state
-        if max(numbers) == len(before.log):
-            reached = before
-        else:
-            assert max(numbers) == len(after.log), f"publication {max(numbers)} was not to be made"
-            reached = after
-        # It may have died before it dropped what need not be retained any more.
-        assert after.retained & numbers | before.retained & after.retained <= numbers
-        assert numbers <= before.retained | after.retained, f"retained: {sorted(numbers)}"
-        self.follow(State(reached.log, frozenset(numbers)))
-        if ended.code != -9:
+        """Find out how far a process came that was killed or interrupted; ``state`` is what it was to reach."""
+        assert "Traceback" not in ended.err, f"a trace instead of a message:\n{ended.err}"
+        stopped = ended.code not in (model.DONE, model.FAILED, model.REFUSED) or "interrupt" in ended.message
+        self.counts.kills += ended.code == -9
+        self.counts.interrupts += stopped and ended.code != -9
+        self.embedded.take(killed=True)
+        before = self.state
+        found = self.matching([before, state], partial=True, shown="a killed process")
+        self.follow(found)
+        if ended.code != -9 and not stopped:
             return "it had ended"
-        return "in time" if reached is before else "after it had published"
+        return "after it had published" if len(found.log) > len(before.log) else "in time"
+
+    def matching(self, states: Iterable[State], *, partial: bool, shown: str) -> State:
+        """The one of some states in which the log in the store is.
+
+        Args:
+            states: what may be.
+            partial: who published may have died before it dropped what need not be retained any more.
+            shown: for the message that says that it is none of them.
+        """
+        numbers = frozenset(self.checker.log.versions())
+        found = [(one.number, one.kind, one.reason) for one in self.checker.log.history()]
+        most = self.state.retained | {max(numbers, default=0)}
+        wanted = []
+        for state in states:
+            wanted.append([(one.number, one.kind, one.reason) for one in state.on_record])
+            kept = state.retained == numbers or (
+                partial and state.retained <= numbers <= most | state.retained
+            )
+            if found == wanted[-1] and kept:
+                return replace(state, retained=numbers)
+        raise AssertionError(
+            f"{shown}: the log ends {found[-3:]} with {sorted(numbers)} retained; allowed: "
+            f"{[one[-3:] for one in wanted]}"
+        )
+
+    def tolerate_errors(self) -> None:
+        """Readers may meet errors in this step, and see what was published before."""
+        self._tolerant = True
+        for published in self.state.log[-2:]:
+            self._allowed.add(digest_of(row.seen for row in published.spec.rows))
+
+    def start_anew(self) -> str:
+        """Delete what the runbook says, so that everything is built anew from what was embedded."""
+        objects = self.checker.objects
+        gone = [info.path for info in objects.list(f"index/{CORPUS}.lance")]
+        gone += [
+            info.path
+            for info in objects.list(f"corpora/{CORPUS}")
+            if info.path.split("/")[2] not in ("pushed", "erasures")
+        ]
+        objects.delete(gone)
+        self.state = State()
+        return "a new beginning"
+
+    def note(self, line: str) -> None:
+        """Keep what happened within a step, for the message of a failure."""
+        self._history.append(f"   {line}")
+
+    def took(self, ended: Ended) -> None:
+        """Learn how long a run takes, so that kills strike within it."""
+        self.seconds_of_a_run = 0.8 * self.seconds_of_a_run + 0.2 * ended.seconds
 
     def told(self, what: str, outcome: Outcome) -> str:
         """What an operation did, in words."""
@@ -186,8 +233,9 @@ class Walk:
         if head is not None:
             self._allowed = {digest_of(row.seen for row in head.spec.rows)}
         said = play()
-        self.checker.everything(self.state, self.files.world.settings, self.chance)
+        self.checker.everything(self.state, self.chance)
         self._readers_saw()
+        self._tolerant = False
         line = f"{self.counts.steps}: {said} ({time.monotonic() - started:.1f} s)"
         self._history.append(line)
         self._say(line)
@@ -199,10 +247,10 @@ class Walk:
             done = edit(self.files, self.chance)
             if done is not None:
                 said.append(done)
-                self._history.append(f"   {done}")
+                self.note(done)
         operation = self._one_of(OPERATIONS)
         self.counts.operations[operation.__name__] += 1
-        self._history.append(f"   {operation.__name__}")
+        self.note(operation.__name__)
         return "; ".join([*said, operation(self, self.chance)])
 
     def _one_of(self, table: Any) -> Any:
@@ -212,7 +260,7 @@ class Walk:
     def _readers_saw(self) -> None:
         for reader in self._readers:
             seen, errors = reader.taken()
-            assert not errors, f"a polling reader met an error: {errors[0]}"
+            assert self._tolerant or not errors, f"a polling reader met an error: {errors[0]}"
             assert seen <= self._allowed, "a polling reader saw what was never published"
         self.counts.polled_reads = sum(reader.looks for reader in self._readers)
         self.counts.embedded_texts, self.counts.embedded_again = self.embedded.texts, self.embedded.repeated

@@ -79,13 +79,12 @@ class Files:
 
 def questions_on(content: dict[str, Document]) -> tuple[Question, ...]:
     """Gold questions on what is there, as a person writes them after documents were retired."""
+    by_anchor = {
+        found.sections[0].paragraphs[0]: name for name, found in sorted(content.items(), reverse=True)
+    }
+    asked = sorted((name, anchor) for anchor, name in by_anchor.items())[:QUESTIONS]
+    # Every third question names its document, the others quote a passage.
     return tuple(
-        _question(number, name, found)
-        for number, (name, found) in enumerate(sorted(content.items())[:QUESTIONS])
+        Question(f"q{number}", anchor, name if number % 3 == 0 else None)
+        for number, (name, anchor) in enumerate(asked)
     )
-
-
-def _question(number: int, name: str, found: Document) -> Question:
-    """Every third question names its document, the others quote a passage."""
-    anchor = found.sections[0].paragraphs[0]
-    return Question(f"q{number}", anchor, name if number % 3 == 0 else None)
