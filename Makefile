@@ -26,7 +26,7 @@ PARALLEL := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo ui vllm test test-slow test-kill test-vllm test-all lint format bench lock clean
+.PHONY: help setup demo ui vllm test test-slow test-kill test-vllm test-all lint format bench soak lock clean
 
 # Scripts in a virtual environment name their folder: one that came along with a copied or moved
 # checkout is built anew.
@@ -75,6 +75,11 @@ format: $(DEV) ## put the code into shape
 
 bench: $(BENCH) ## measure, and write docs/benchmarks.md anew
 	@$(BIN)/python -m benchmarks
+
+soak: $(DEV) ## random walks of 500 steps, local and on S3, and docs/soak.md anew; hours (SOAK="--seed 7")
+	@for store in local s3; do \
+	  $(BIN)/python -W ignore -m rag_assets_tests.soak --steps 500 --store $$store --record $(SOAK) || exit 1; \
+	done
 
 lock: ## resolve all dependencies anew into constraints.txt
 	@PYTHON="$(PYTHON)" PIP_ARGS="$(PIP_ARGS)" sh deploy/lock.sh

@@ -21,7 +21,7 @@ from rag_assets_tests.workspace import Workspace
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
-GENERATED = {DOCS / "benchmarks.md"}  # written by `make bench`
+GENERATED = {DOCS / "benchmarks.md", DOCS / "soak.md"}  # written by `make bench` and `make soak`
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 ROW = re.compile(r"^\| `([^`|]+)` \| ([^|]*) \|", re.MULTILINE)

@@ -6,14 +6,17 @@ import argparse
 import json
 import os
 import random
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rag_assets_tests import servers
+from rag_assets_tests.soak.record import record
 from rag_assets_tests.soak.walk import Walk, WalkFailed
 
 
@@ -26,6 +29,7 @@ def main() -> int:
     parser.add_argument("--store", choices=["local", "s3"], default="local")
     parser.add_argument("--without", nargs="*", default=[], help="edits and operations to leave out")
     parser.add_argument("--keep", action="store_true", help="keep the folder of a walk that failed")
+    parser.add_argument("--record", action="store_true", help="write results.json and docs/soak.md anew")
     given = parser.parse_args()
     command = (
         f"python -m rag_assets_tests.soak --seed {given.seed} --steps {given.steps} --store {given.store}"
@@ -34,16 +38,27 @@ def main() -> int:
         command += f" --without {' '.join(given.without)}"
     say(command)
     root = Path(tempfile.mkdtemp(prefix="soak-"))
+    failure = ""
     with store(given.store, root) as (url, environ):
         os.environ.update(environ)
+        walk = Walk(given.seed, url, root / "walk", environ, say, frozenset(given.without))
         try:
-            walk = Walk(given.seed, url, root / "walk", environ, say, frozenset(given.without))
-            counts = walk.play(given.steps, given.minutes)
+            walk.play(given.steps, given.minutes)
         except WalkFailed as error:
-            say(f"FAILED: {error}\n\nreplay: {command}\nfolder: {root}")
-            return 1
-    say(json.dumps(asdict(counts)))
-    return 0
+            say(f"FAILED: {error}\n\nreplay: {command}")
+            failure = str(error).splitlines()[0].replace(str(root), "")
+    if failure and given.keep:
+        say(f"folder: {root}")
+    else:
+        shutil.rmtree(root, ignore_errors=True)
+    counts = asdict(walk.counts)
+    say(json.dumps(counts))
+    if given.record:
+        today = datetime.now(UTC).date().isoformat()
+        record(
+            {"date": today, "store": given.store, "seed": given.seed, "failure": failure, "counts": counts}
+        )
+    return 1 if failure else 0
 
 
 @contextmanager

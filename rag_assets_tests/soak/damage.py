@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,8 @@ HOWS: Mapping[str, Callable[[bytes], bytes | None]] = {
     "truncated": lambda data: data[: len(data) // 2],
     "without its fields": lambda data: b"{}",
 }
+CURE = re.compile(r"put it back from a backup|delete it|delete index/\S+ and corpora/\S+")
+"""Words of a message that say what helps."""
 STRAYS = ("notes.json", "notes.txt", "0000.parquet")
 
 
@@ -59,10 +61,6 @@ def damage(walk: Walk, chance: Random) -> str:
         walk.embedded.lost()
     look(walk, chance)
     said += f"; {heal(walk, chance, patient)}"
-    # What nothing needed stays damaged: an operator's restore from a backup ends that.
-    if patient.is_as_harmed(objects):
-        patient.restore(objects)
-        said += "; put back"
     walk.checker.reopen()
     return said
 
@@ -104,9 +102,9 @@ def look(walk: Walk, chance: Random) -> None:
 
 def heal(walk: Walk, chance: Random, patient: Patient) -> str:
     """Run, and do what messages say, until a run ends as the model says."""
-    cures: list[str] = []
-    for attempt in range(CURES):
-        reason = f"{walk.reason()}{'abcd'[attempt]}"
+    objects, cures = walk.checker.objects, list[str]()
+    for letter in "abcd"[:CURES]:
+        reason = walk.reason() + letter
         ended = walk.launcher.run(run_command(walk, chance, reason))
         assert "Traceback" not in ended.err, f"a trace instead of a message:\n{ended.err}"
         walk.embedded.take()
@@ -115,17 +113,30 @@ def heal(walk: Walk, chance: Random, patient: Patient) -> str:
         agreeing = [
             state for state, outcome in found if outcome.code == ended.code and outcome.says in ended.message
         ]
-        cure = cure_in(ended.message)
+        cure = CURE.search(ended.message)
         if agreeing and (ended.code == model.DONE or cure is None):
-            walk.follow(walk.matching(agreeing, partial=False, shown="a run after damage"))
-            done = f" after {' and '.join(cures)}" if cures else ""
-            return f"a run ended with {ended.code}{done}"
+            said = f"a run ended with {ended.code} after {' and '.join([*cures, 'that'])}"
+            if patient.is_as_harmed(objects):
+                said += f", and it was put back: {_put_back(walk, patient, agreeing)}"
+            walk.follow(walk.matching([*agreeing, walk.state], partial=False, shown="a run after damage"))
+            return said
         assert cure is not None, (
             f"neither as the model says ({found[0][1]}) nor with a cure:\n{ended.message}"
         )
-        cures.append(apply(walk, chance, cure, patient))
+        cures.append(apply(walk, chance, cure[0], ended.message, patient))
         walk.note(f"cure: {cures[-1]}")
     raise AssertionError(f"no cure worked: {', '.join(cures)}")
+
+
+def _put_back(walk: Walk, patient: Patient, agreeing: Sequence[State]) -> str:
+    """Restore what no run has noticed; a publication that was made meanwhile must do without it."""
+    number = max(walk.checker.log.versions(), default=0)
+    made = next((state.head for state in agreeing if len(state.log) == number > len(walk.state.log)), None)
+    if made is not None:
+        walk.checker.reopen()
+        walk.checker.rows(made)
+    patient.restore(walk.checker.objects)
+    return "nothing needed it" if made else "nothing was published"
 
 
 def without_a_publication(state: State, path: str) -> list[State]:
@@ -138,27 +149,21 @@ def without_a_publication(state: State, path: str) -> list[State]:
     return [State(log, state.retained - {number})]
 
 
-def cure_in(message: str) -> str | None:
-    """The words of a message that say what helps; None when there are none."""
-    found = re.search(
-        r"put it back from a backup|delete it|delete index/\S+ and corpora/\S+|delete the file|move it away",
-        message,
-    )
-    return found[0] if found else None
-
-
-def apply(walk: Walk, chance: Random, cure: str, patient: Patient) -> str:
+def apply(walk: Walk, chance: Random, cure: str, message: str, patient: Patient) -> str:
     """Do what a message says."""
     objects = walk.checker.objects
+    if cure.startswith("delete index") or (cure.startswith("put it back") and chance.random() < 0.5):
+        return walk.start_anew()
+    named = re.findall(re.escape(objects.url) + r"/([^\s:;,'\"]+)", message)
+    assert named, f"the message tells to {cure!r} and names no object:\n{message}"
     if cure.startswith("put it back"):
-        if chance.random() < 0.5 or patient.path.startswith("content/"):
-            patient.restore(objects)
-            return "a restore from the backup"
-        return walk.start_anew()
-    if cure.startswith("delete index"):
-        return walk.start_anew()
-    objects.delete([patient.path])
-    return "a deletion"
+        assert patient.path in named, (
+            f"{patient.path} was damaged, but the message wants others back:\n{message}"
+        )
+        patient.restore(objects)
+        return "a restore from the backup"
+    objects.delete(named)
+    return f"a deletion of {', '.join(named)}"
 
 
 def kind_of(path: str) -> str:
