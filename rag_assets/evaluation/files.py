@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from rag_assets.evaluation.measured import WIDE, Measured
 from rag_assets.evaluation.page import render_page
 from rag_assets.evaluation.report import Report
-from rag_assets.store.files import ObjectDamaged, read_parquet, scan_parquet, write_lazy
-from rag_assets.store.objects import ObjectNotFound, ObjectStore
+from rag_assets.store.files import read_parquet, scan_parquet, write_lazy
+from rag_assets.store.objects import ObjectLost, ObjectStore
 
 JSON_FILE = "report.json"
 QUESTIONS_FILE = "questions.parquet"
@@ -37,7 +37,7 @@ def read_report(objects: ObjectStore, prefix: str) -> tuple[Report, pl.DataFrame
     try:
         figures = read_parquet(objects, f"{prefix}/{QUESTIONS_FILE}", pl.exclude(WIDE))
         return Report.model_validate_json(report), figures
-    except (ValidationError, ObjectNotFound, ObjectDamaged):
+    except (ValidationError, ObjectLost):
         return None
 
 

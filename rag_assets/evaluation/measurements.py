@@ -10,8 +10,8 @@ import polars as pl
 from rag_assets.evaluation.measured import WIDE, Measured
 from rag_assets.evaluation.metrics import with_defaults
 from rag_assets.store.digest import fingerprint
-from rag_assets.store.files import ObjectDamaged, read_parquet, scan_parquet, write_batches
-from rag_assets.store.objects import ObjectNotFound, ObjectStore
+from rag_assets.store.files import read_parquet, scan_parquet, write_batches
+from rag_assets.store.objects import ObjectLost, ObjectStore
 
 VERSION = 1  # raise when the same hits would be measured differently
 
@@ -45,7 +45,7 @@ class Measurements:
             return Measured(
                 read_parquet(self._objects, path, pl.exclude(WIDE)), scan_parquet(self._objects, path)
             )
-        except (ObjectNotFound, ObjectDamaged):  # asked again
+        except ObjectLost:  # asked again
             return None
 
     def write(self, candidate: str, batches: Iterable[pl.DataFrame]) -> Measured:

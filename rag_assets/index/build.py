@@ -156,6 +156,15 @@ def _add(table: LanceTable, rows: RowSource, documents: pl.DataFrame, schema: pa
     table.add(pa.RecordBatchReader.from_batches(schema, stream()))
 
 
+def count_rows_of(objects: ObjectStore, name: str, version: int, documents: pl.Series) -> int:
+    """How many rows a version of the table has of some documents."""
+    table = open_table(objects, name, at=version)
+    assert table is not None, "a version implies a table"
+    with translated(f"count rows of version {version} of the index of {name!r}"):
+        parts = documents.to_frame("document_id").iter_slices(SLICE // 10)
+        return sum(table.count_rows(f"document_id IN ({_quoted(part['document_id'])})") for part in parts)
+
+
 def _chunk_ids_of(table: LanceTable, documents: pl.Series) -> pl.DataFrame:
     query = table.search().where(f"document_id IN ({_quoted(documents)})").select(["chunk_id"])
     found = pl.from_arrow(query.limit(table.count_rows() or 1).to_arrow())

@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import polars as pl
+from pydantic import TypeAdapter
 
 from rag_assets import corpus
 from rag_assets.index.schema import VERSION
 from rag_assets.store.digest import fingerprint
-from rag_assets.store.files import parquet_bytes, read_json, read_parquet
-from rag_assets.store.objects import ObjectStore
+from rag_assets.store.files import numbered, parquet_bytes, read_parquet, read_record, warn
+from rag_assets.store.objects import ObjectLost, ObjectStore
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,11 @@ class Candidate:
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
+_RECORD = TypeAdapter(Candidate)
+CHANGES = pl.Schema({"document_id": pl.String(), "change": pl.String()})
+"""Of the record of what differs for readers: added, changed, removed."""
+
+
 class CandidateStore:
     """The candidates of one corpus."""
 
@@ -94,22 +100,21 @@ class CandidateStore:
         )
 
     def read(self, version: int) -> Candidate:
-        """The candidate of a Lance version. Raises ObjectNotFound, ObjectDamaged."""
-        record = read_json(self._objects, self._path(version, "json"))
-        return Candidate(**{**record, "spec": Spec(**record["spec"])})
+        """The candidate of a Lance version. Raises ObjectLost."""
+        return read_record(self._objects, self._path(version, "json"), _RECORD)
 
     def changes(self, version: int) -> pl.DataFrame:
         """Which documents the candidate adds, changes and removes (document_id, change)."""
-        return read_parquet(self._objects, self._path(version, "parquet"), ("document_id", "change"))
+        return read_parquet(self._objects, self._path(version, "parquet"), CHANGES)
 
     def latest(self) -> Candidate | None:
         """The newest candidate, published or not."""
-        versions = [
-            int(info.path.rsplit("/", 1)[1].removesuffix(".json"))
-            for info in self._objects.list(self._root)
-            if info.path.endswith(".json")
-        ]
-        return self.read(max(versions)) if versions else None
+        for version in sorted(numbered(self._objects, self._root, ".json"), reverse=True):
+            try:
+                return self.read(version)
+            except ObjectLost as error:
+                warn(str(error))
+        return None
 
     def _path(self, version: int, suffix: str) -> str:
         return f"{self._root}/{version:010d}.{suffix}"

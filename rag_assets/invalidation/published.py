@@ -22,8 +22,7 @@ from rag_assets.invalidation.notice import (
 )
 from rag_assets.publication.log import PublicationLog
 from rag_assets.store.erasures import ErasureLog
-from rag_assets.store.files import ObjectDamaged
-from rag_assets.store.objects import ObjectNotFound, ObjectStore
+from rag_assets.store.objects import ObjectLost, ObjectStore
 from rag_assets.store.snapshots import OK, SnapshotStore
 
 
@@ -58,7 +57,7 @@ class Published:
             return None
         try:
             return net_changes(self._log.changes(found[number]) for number in wanted)
-        except (ObjectNotFound, ObjectDamaged):
+        except ObjectLost:
             return None
 
     def _recreated(self, span: Span, changes: pl.DataFrame) -> pl.DataFrame:

@@ -21,7 +21,8 @@ from rag_assets.orchestration.tags import BY_TAG, in_flight, newest_run
 from rag_assets.sources import PushSource, compare, open_sources
 from rag_assets.store.digest import fingerprint
 from rag_assets.store.erasures import ErasureLog
-from rag_assets.store.objects import ObjectStore
+from rag_assets.store.files import warn
+from rag_assets.store.objects import ObjectLost, ObjectStore
 from rag_assets.store.snapshots import SnapshotStore
 
 LISTING_SECONDS = 40.0
@@ -71,7 +72,9 @@ def _everything(corpus: Corpus, why: str) -> dg.RunRequest:
 
 
 def look(objects: ObjectStore, corpus: Corpus, deadline: float) -> list[Change] | None:
-    """What differs between sources and the latest snapshot, as events; None when listing takes too long.
+    """What differs between sources and the latest snapshot, as events; None when only a whole run can tell.
+
+    That is when listing takes too long, and when rows of the snapshot are lost.
 
     Equal differences give equal event ids, so that what is seen twice is announced once.
 
@@ -97,7 +100,11 @@ def look(objects: ObjectStore, corpus: Corpus, deadline: float) -> list[Change] 
             listed.append((item.document_id, item.version))
             if now - item.modified < YOUNG:
                 young.add(item.document_id)
-    known = snapshots.rows(snapshot, ("document_id", "source", "version"))
+    try:
+        known = snapshots.rows(snapshot, ("document_id", "source", "version"))
+    except ObjectLost as error:
+        warn(str(error))
+        return None
     known = known.filter(~pl.col("source").is_in(pushed))
     listing = pl.DataFrame(
         listed, schema={"document_id": pl.String, "version": pl.String}, orient="row"

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import polars as pl
 
 from rag_assets import corpus as models
 from rag_assets.errors import QuarantineExceeded
-from rag_assets.parsing.batch import DocumentCounts, limits_of, parse_batch
+from rag_assets.parsing.batch import DocumentCounts, document_store, limits_of, parse_batch
 from rag_assets.parsing.document import LIMIT_REASONS
 from rag_assets.parsing.parse import parser_fingerprint
 from rag_assets.parsing.pool import ParserPool
@@ -26,8 +27,9 @@ from rag_assets.sources.source import Source
 from rag_assets.store.ahead import ahead
 from rag_assets.store.content import ContentStore
 from rag_assets.store.erasures import ErasureLog
-from rag_assets.store.objects import ObjectStore
-from rag_assets.store.snapshots import QUARANTINED, Snapshot, SnapshotStore
+from rag_assets.store.files import warn
+from rag_assets.store.objects import ObjectLost, ObjectStore
+from rag_assets.store.snapshots import EMPTY, QUARANTINED, Snapshot, SnapshotStore
 from rag_assets.store.snapshots import SCHEMA as SNAPSHOT_SCHEMA
 
 NAMED_DOCUMENTS = 5
@@ -84,12 +86,18 @@ def update_documents(
     previous = snapshots.latest()
     limits = limits_of(corpus)
     erased = ErasureLog(objects, corpus.name).erased()
-    if only is None or previous.number == 0:
+    if previous.number == 0 or not snapshots.is_latest(previous):
+        only = None  # the record of what came last is damaged: what it knew must be found again
+    try:
+        known = snapshots.rows(previous) if only is None else snapshots.rows_of(previous, only)
+    except ObjectLost as error:
+        warn(f"{error}. All documents are read, and what is not in the store is parsed")
+        previous, only = replace(EMPTY, number=previous.number), None
         known = snapshots.rows(previous)
+    if only is None:
         facts = {"limits": limits}
         listed = [(prefix, source, item) for prefix, source in sources for item in source.list()]
     else:
-        known = snapshots.rows_of(previous, only)
         facts = dict(
             previous.facts
         )  # the limits count as applied when everything has been looked at under them
@@ -123,6 +131,31 @@ def update_documents(
     removed = removed.filter(removed.is_in(known_ids.implode()))
     _count_changes(counts, known, upserts, removed)
     return snapshots.commit(previous, upserts, removed, facts), counts
+
+
+def restore_texts(
+    objects: ObjectStore,
+    corpus: models.Corpus,
+    sources: Sequence[tuple[str, Source]],
+    documents: pl.DataFrame,
+) -> None:
+    """Read and parse documents again whose parsed text was lost from the store; the snapshot stays as it is.
+
+    Args:
+        objects: the store.
+        corpus: the corpus file.
+        sources: (prefix, source) of each source.
+        documents: those whose text is needed (columns of ``snapshots.READABLE``). What has changed in its
+            source since the snapshot stays lost until the next run, which finds it changed.
+    """
+    lost: list[str] = []
+    for (format,), part in documents.group_by(["format"], maintain_order=True):
+        missing = document_store(objects, str(format)).missing(part["content_key"])
+        lost.extend(part.filter(pl.col("content_key").is_in(missing.implode()))["document_id"])
+    if lost:
+        warn(f"{corpus.name}: {len(lost)} parsed texts were lost, e.g. of {lost[0]!r}; they are parsed again")
+        for _ in process_here(objects, corpus)(_find(sources, lost), DocumentCounts()):
+            pass
 
 
 def process_here(objects: ObjectStore, corpus: models.Corpus) -> Process:

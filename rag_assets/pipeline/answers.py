@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+from pydantic import TypeAdapter
 
 from rag_assets import corpus
 from rag_assets.answers.asking import AskCounts
@@ -25,14 +26,15 @@ from rag_assets.judging.stage import judge_missing, judgement_store
 from rag_assets.pipeline.progress import Progress
 from rag_assets.store.content import ContentStore
 from rag_assets.store.digest import digest, fingerprint
-from rag_assets.store.files import ObjectDamaged, parquet_bytes, read_json, read_parquet
-from rag_assets.store.objects import ObjectNotFound
+from rag_assets.store.files import parquet_bytes, read_parquet, read_record
+from rag_assets.store.objects import ObjectLost
 
 if TYPE_CHECKING:
     from rag_assets.pipeline.pipeline import Pipeline
 
 BATCH = 256  # questions at a time: what memory holds, and what a crash costs
 SCHEMA = {"question_key": pl.String(), "contexts": pl.List(CONTEXT)}
+_FAILURES = TypeAdapter(dict[str, str])
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,8 @@ class AnsweredVersion:
     def failures(self, stage: str) -> dict[str, str]:
         """Why answers or judgements of this version are lacking, by key."""
         try:
-            return read_json(self._pipeline.objects, f"{self._root}/{stage}.json")
-        except (ObjectNotFound, ObjectDamaged):  # reasons alone; what failed is known without them
+            return read_record(self._pipeline.objects, f"{self._root}/{stage}.json", _FAILURES)
+        except ObjectLost:  # reasons alone; what failed is known without them
             return {}
 
     def answer(self, generator: Generator, progress: Progress) -> AskCounts:
@@ -129,8 +131,8 @@ class AnsweredVersion:
         # By what is asked and not by place: the same questions in another order are other batches.
         path = f"{self._root}/{digest(*(one.key for one in questions))}.parquet"
         try:
-            frame = read_parquet(self._pipeline.objects, path, pl.all())
-        except (ObjectNotFound, ObjectDamaged):
+            frame = read_parquet(self._pipeline.objects, path, SCHEMA)
+        except ObjectLost:
             search = self._pipeline.search(self._version.version)
             hits = search([one.question for one in questions], "hybrid", self._settings.contexts)
             rows = [

@@ -7,8 +7,10 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from rag_assets.corpus import Ray
-from rag_assets.errors import DataError, StoreUnavailable
+from rag_assets.errors import DataError, StageIncomplete, StoreUnavailable
 from rag_assets.index import build, bulk
 from rag_assets.index.candidate import Candidate, CandidateStore, Spec
 from rag_assets.index.recall import recall_at_10
@@ -75,9 +77,9 @@ def build_candidate(
         raise StoreUnavailable(f"{name}: the table vanished while it was being built")
     if is_update and head is not None and facts["rows"] > FULL_VERIFY_ROWS:
         removed = gone.join(come, on="document_id", how="anti")["document_id"]
-        before, after = (
-            sum(batch.height for batch in pipeline.rows.contents(part, fresh.schema)) for part in (gone, come)
-        )
+        # Of what is gone, the stores may not hold the chunks any more: the published version tells how many they were.
+        before = build.count_rows_of(objects, name, head.version, gone["document_id"])
+        after = sum(batch.height for batch in pipeline.rows.contents(come, fresh.schema))
         verify_changed(
             fresh, pipeline.rows.contents(come, fresh.schema), removed, head.chunks - before + after
         )
@@ -88,9 +90,9 @@ def build_candidate(
     verify_indexes(fresh)
     progress("candidate", 3, 4)
     poisoned = pipeline.rows.poisoned(come)
-    poisoned_before = 0
-    if is_update and head is not None:
-        poisoned_before = int(head.facts["poisoned"]) - pipeline.rows.poisoned(gone).height
+    kept = _poisoned_before(pipeline, head, gone) if is_update and head is not None else 0
+    if kept is None:
+        poisoned, kept = pipeline.rows.poisoned(snapshots.readable(snapshot)), 0
     if same_rows:
         changes = snapshots.changes(base, snapshot)
     else:
@@ -106,7 +108,7 @@ def build_candidate(
         changes=dict(changes.group_by("change").len().iter_rows()),
         facts={
             **facts,
-            "poisoned": poisoned_before + poisoned.height,
+            "poisoned": kept + poisoned.height,
             "poisoned_sample": poisoned.head(5).to_dicts(),
         },
         about={"embedder": dict(pipeline.vectors_about), "spec": asdict(spec)},
@@ -114,6 +116,18 @@ def build_candidate(
     CandidateStore(objects, name).write(candidate, changes)
     progress("candidate", 4, 4)
     return candidate
+
+
+def _poisoned_before(pipeline: Pipeline, head: Publication, gone: pl.DataFrame) -> int | None:
+    """Chunks of the unchanged documents that the embedder refused; None where the stores do not tell any more.
+
+    Chunks of a document that was edited or deleted cannot be made again once they were lost.
+    """
+    counted = head.facts.get("poisoned")
+    try:
+        return counted - pipeline.rows.poisoned(gone).height if isinstance(counted, int) else None
+    except StageIncomplete:
+        return None
 
 
 def _bulk_load(pipeline: Pipeline) -> build.Load | None:

@@ -8,7 +8,7 @@ and the next run ends in the same state.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ from rag_assets.sources.open import open_sources
 from rag_assets.sources.push import PushSource
 from rag_assets.sources.source import Source
 from rag_assets.store.erasures import ErasureLog
-from rag_assets.store.objects import ObjectStore
+from rag_assets.store.objects import ObjectLost, ObjectStore
 from rag_assets.store.snapshots import QUARANTINED, Snapshot, SnapshotStore
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def _without_effect(pipeline: Pipeline, before: Snapshot, after: Snapshot, found
     """Events whose document cannot be read, or is nowhere, and why."""
     columns = ("document_id", "status", "reason", "detail")
     rows = pipeline.snapshots.rows_of(after, found.documents, columns)
-    known = set(pipeline.snapshots.rows_of(before, found.referred, ("document_id",))["document_id"])
+    known = _known(pipeline, before, found.referred)
     dead: dict[int, str] = {}
     for document, reason, detail in (
         rows.filter(pl.col("status") == QUARANTINED).select("document_id", "reason", "detail").iter_rows()
@@ -216,6 +216,14 @@ def _without_effect(pipeline: Pipeline, before: Snapshot, after: Snapshot, found
         if document in found.brought:
             dead[found.brought[document]] = _nowhere(pipeline)
     return dead
+
+
+def _known(pipeline: Pipeline, before: Snapshot, documents: Collection[str]) -> set[str]:
+    """Those of some documents that the snapshot before this run had; none where its rows are lost."""
+    try:
+        return set(pipeline.snapshots.rows_of(before, documents, ("document_id",))["document_id"])
+    except ObjectLost:
+        return set()
 
 
 def _nowhere(pipeline: Pipeline) -> str:
@@ -251,7 +259,7 @@ def _renew_marks(inbox: Inbox, erasures: ErasureLog, corpus: str, found: _Run) -
 def _already_absent(pipeline: Pipeline, before: Snapshot, found: _Run) -> Mapping[int, str]:
     """Deletions and erasures of documents that were not there: done, but perhaps meant for another id."""
     leaving = {document for document in found.documents if document not in found.brought}
-    known = set(pipeline.snapshots.rows_of(before, leaving, ("document_id",))["document_id"])
+    known = _known(pipeline, before, leaving)
     return {
         row: "no document of this id was in the corpus when the run began"
         for document in leaving - known

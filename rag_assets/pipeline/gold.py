@@ -16,6 +16,7 @@ from rag_assets.gold.check import Finding, check_gold
 from rag_assets.gold.file import normalized, read_started
 from rag_assets.gold.propose import Draft, HeadingProposer, Proposals, Proposer
 from rag_assets.parsing.batch import document_store
+from rag_assets.pipeline.work import restore
 from rag_assets.store.objects import ObjectStore
 from rag_assets.store.snapshots import QUARANTINED, Snapshot, SnapshotStore
 
@@ -32,7 +33,7 @@ def check_corpus(objects: ObjectStore, corpus: models.Corpus, gold: GoldSet) -> 
     readable = snapshots.readable(snapshot)
     refused = snapshots.quarantined(snapshot).filter(pl.col("status") == QUARANTINED)
     quarantined = dict(refused.select("document_id", "reason").iter_rows())
-    texts = ((identity, text) for identity, _, text in parsed_texts(objects, readable))
+    texts = ((identity, text) for identity, _, text in parsed_texts(objects, corpus, readable))
     return check_gold(gold, set(readable["document_id"]), quarantined, texts)
 
 
@@ -52,7 +53,7 @@ def propose_for(objects: ObjectStore, corpus: models.Corpus, path: Path, count: 
     )
     drafts = [
         Draft(identity, title or "", text)
-        for identity, title, text in parsed_texts(objects, open_documents[rows])
+        for identity, title, text in parsed_texts(objects, corpus, open_documents[rows])
     ]
     generator = corpus.evaluation.answers.generator if corpus.evaluation.answers else None
     proposer: Proposer = (
@@ -73,12 +74,15 @@ def propose_for(objects: ObjectStore, corpus: models.Corpus, path: Path, count: 
     return Proposals(tuple(questions), tuple(failures), open_documents.height)
 
 
-def parsed_texts(objects: ObjectStore, documents: pl.DataFrame) -> Iterator[tuple[str, str | None, str]]:
-    """(id, title, parsed text) of documents (``snapshots.READABLE``), in batches.
+def parsed_texts(
+    objects: ObjectStore, corpus: models.Corpus, documents: pl.DataFrame
+) -> Iterator[tuple[str, str | None, str]]:
+    """(id, title, parsed text) of documents (``snapshots.READABLE``), in batches. Lost texts are parsed again.
 
     Raises:
-        StageIncomplete: a parsed text is no longer in the store.
+        StageIncomplete: a text was lost, and its document has changed since the last run.
     """
+    restore(objects, corpus, documents)
     for (format,), part in documents.group_by(["format"], maintain_order=True):
         store = document_store(objects, str(format))
         for batch in part.iter_slices(BATCH):
@@ -89,8 +93,8 @@ def parsed_texts(objects: ObjectStore, documents: pl.DataFrame) -> Iterator[tupl
             lacking = joined.filter(pl.col("text").is_null())
             if lacking.height:
                 raise StageIncomplete(
-                    f"{lacking.height} parsed texts are no longer in the store, e.g. of "
-                    f"{lacking['document_id'][0]!r}; run the corpus"
+                    f"{corpus.name}: {lacking.height} parsed texts were lost from the store and their documents have "
+                    f"changed since the last run, e.g. {lacking['document_id'][0]!r}; rag-assets run {corpus.name}"
                 )
             yield from joined.select("document_id", "title", "text").iter_rows()
 

@@ -15,7 +15,7 @@ import polars as pl
 from rag_assets.chunking.stage import ChunkCounts, chunk_missing
 from rag_assets.embedding.canary import check_canary
 from rag_assets.embedding.stage import EmbeddingCounts, embed_missing
-from rag_assets.pipeline.work import chunk_frames, texts_of, without_vectors
+from rag_assets.pipeline.work import chunk_frames, restore, texts_of, without_vectors
 from rag_assets.streaming import Ahead
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def make_chunks(
     keys = documents["text_key"].unique(maintain_order=True)
     missing = store.missing(keys)
     reused = keys.len() - missing.len()
+    restore(pipeline.objects, pipeline.corpus, documents.filter(pl.col("text_key").is_in(missing.implode())))
     advance = _told(progress, "chunks", missing.len())
     made, facts = Ahead(), {}
     if pipeline.stream is not None:

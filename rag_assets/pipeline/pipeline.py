@@ -43,7 +43,7 @@ from rag_assets.pipeline.making import made_ahead, make_chunks, make_vectors
 from rag_assets.pipeline.progress import Progress, silent
 from rag_assets.pipeline.quality import check_quality, require_quality
 from rag_assets.pipeline.runs import RunRecords
-from rag_assets.pipeline.work import chunk_frames, documents_to_process
+from rag_assets.pipeline.work import chunk_frames, documents_to_process, restore
 from rag_assets.publication.log import Publication, PublicationLog
 from rag_assets.publication.publish import publish, require_nothing_erased
 from rag_assets.publication.retention import retain
@@ -266,7 +266,20 @@ class Pipeline:
         return None if facts is None else EmbeddingCounts(**_fields(EmbeddingCounts, facts))
 
     def quality(self, stage: Stage) -> StageReport:
-        """Hold a stage of the latest snapshot against its suite. Raises as ``check_quality``."""
+        """Hold a stage of the latest snapshot against its suite. What was lost of it is made again first.
+
+        Raises as ``check_quality``.
+        """
+        report = check_quality(self, stage, self.corpus.suites_path)
+        if report.complete:
+            return report
+        match stage:
+            case "documents":
+                restore(self.objects, self.corpus, self.snapshots.readable(self.snapshots.latest()))
+            case "chunks":
+                self.chunks(everything=True)
+            case "embeddings":
+                self.embeddings(everything=True)
         return check_quality(self, stage, self.corpus.suites_path)
 
     @property

@@ -20,6 +20,8 @@ from rag_assets.quality.drift import drift
 from rag_assets.quality.files import QualityFiles
 from rag_assets.quality.profile import Figure, share
 from rag_assets.quality.tables import LANGUAGE_SHARE
+from rag_assets.store.files import warn
+from rag_assets.store.objects import ObjectLost
 
 if TYPE_CHECKING:
     from rag_assets.pipeline.pipeline import Pipeline
@@ -96,11 +98,16 @@ def _judge(files: QualityFiles, suite: Suite, now: StageTable, then: StageTable 
     from rag_assets.quality.judge import judge
 
     profile, sample = now.profile(files)
-    baseline = then.profile(files)[0] if then else None
-    found: dict[str, Figure] = {}
-    if then is not None and baseline is not None:
-        changes = now.pipeline.snapshots.changes(then.snapshot, now.snapshot)
-        found = drift(profile, baseline, dict(changes.group_by("change").len().iter_rows()))
+    baseline, found = None, dict[str, Figure]()
+    if then is not None:
+        try:
+            baseline, _ = then.profile(files)
+            changes = now.pipeline.snapshots.changes(then.snapshot, now.snapshot)
+            found = drift(profile, baseline, dict(changes.group_by("change").len().iter_rows()))
+        except ObjectLost as error:
+            warn(f"{error}. Drift from publication {then.publication} is not measured")
+    if baseline is not None and not is_complete(baseline):
+        baseline, found = None, {}  # texts, chunks or vectors of it were lost: it says nothing any more
     columns = suite.columns("profile")
     row = profile.row(columns, found | _language_shares(profile, columns))
     return StageReport(
@@ -109,7 +116,7 @@ def _judge(files: QualityFiles, suite: Suite, now: StageTable, then: StageTable 
         profile_key=now.key,
         suite=suite.origin,
         suite_digest=suite.digest,
-        compared_with=then.publication if then else None,
+        compared_with=then.publication if then and baseline else None,
         baseline_key=then.key if then else None,
         created=datetime.now(UTC),
         complete=is_complete(profile),

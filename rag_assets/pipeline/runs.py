@@ -11,9 +11,38 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
 from rag_assets.store.objects import ObjectStore
 
 KEPT_RUNS = 50
+
+
+class _Made(TypedDict):
+    """What a stream made ahead, as far as ``summary`` reads it."""
+
+    embedded: int
+    poisoned: int
+
+
+class _Facts(TypedDict, total=False):
+    """Facts of a stage, as far as ``summary`` and sensors read them."""
+
+    new: int
+    changed: int
+    moved: int
+    deleted: int
+    embedded: int
+    reused: int
+    seconds: float
+    snapshot: int
+    state: str
+    passed: bool
+    ahead: _Made
+
+
+_STAGES = TypeAdapter(dict[str, _Facts])
 
 
 class RunRecords:
@@ -72,7 +101,11 @@ class RunRecords:
 
     def _read_run(self, path: str) -> dict[str, Any]:
         found = self._read(path)
-        return found if isinstance(found.get("stages"), dict) else {}
+        try:
+            _STAGES.validate_python(found.get("stages"))
+        except ValidationError:
+            return {}
+        return found
 
     def _read(self, path: str) -> dict[str, Any]:
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
+
 from rag_assets.corpus import Corpus
 from rag_assets.errors import RagAssetsError
 from rag_assets.evaluation.files import read_report
@@ -11,8 +13,9 @@ from rag_assets.evaluation.standards import Standards
 from rag_assets.pipeline.runs import RunRecords, summary
 from rag_assets.publication.log import Publication, PublicationLog
 from rag_assets.publication.publish import headline
-from rag_assets.store.objects import ObjectStore
-from rag_assets.store.snapshots import SnapshotStore
+from rag_assets.store.files import warn
+from rag_assets.store.objects import ObjectLost, ObjectStore
+from rag_assets.store.snapshots import Snapshot, SnapshotStore
 
 LISTED_DOCUMENTS = 100  # quarantined documents that status lists, at most
 
@@ -22,7 +25,7 @@ def status(objects: ObjectStore, corpus: Corpus) -> dict[str, Any]:
     head = PublicationLog(objects, corpus.name).head()
     snapshots = SnapshotStore(objects, corpus.name)
     snapshot = snapshots.latest()
-    rejected = snapshots.quarantined(snapshot).head(LISTED_DOCUMENTS)
+    rejected = _rejected(snapshots, snapshot)
     last_run = RunRecords(objects, corpus.name).last()
     model = head.about["embedder"] if head else {}
     metrics, report = _measured(objects, corpus, head) if head else ({}, None)
@@ -35,7 +38,7 @@ def status(objects: ObjectStore, corpus: Corpus) -> dict[str, Any]:
         "chunks": head.chunks if head else 0,
         "quarantined": snapshot.quarantined,
         "embedder": model.get("model"),
-        "quarantined_documents": rejected.select("document_id", "reason", "detail").to_dicts(),
+        "quarantined_documents": rejected.to_dicts(),
         "latest_snapshot": snapshot.number,
         "published_at": head.time if head else None,
         "kind": head.kind if head else None,
@@ -43,6 +46,16 @@ def status(objects: ObjectStore, corpus: Corpus) -> dict[str, Any]:
         "report": report,
         "last_run": summary(last_run["stages"]) if last_run else None,
     }
+
+
+def _rejected(snapshots: SnapshotStore, snapshot: Snapshot) -> pl.DataFrame:
+    """Quarantined documents with reason and detail; none where the rows of the snapshot are lost."""
+    columns = ("document_id", "reason", "detail")
+    try:
+        return snapshots.quarantined(snapshot).head(LISTED_DOCUMENTS).select(columns)
+    except ObjectLost as error:
+        warn(str(error))
+        return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
 
 
 def _measured(objects: ObjectStore, corpus: Corpus, head: Publication) -> tuple[dict[str, float], str]:

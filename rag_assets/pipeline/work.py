@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from rag_assets import corpus as models
 from rag_assets.parsing.batch import document_store
+from rag_assets.parsing.stage import restore_texts
+from rag_assets.sources.open import open_sources
+from rag_assets.store.objects import ObjectStore
 
 if TYPE_CHECKING:
     from rag_assets.pipeline.pipeline import Pipeline
@@ -27,6 +31,13 @@ def documents_to_process(pipeline: Pipeline, *, everything: bool = False) -> pl.
         if (head.spec.chunker, head.spec.embedder) == (spec.chunker, spec.embedder):
             return pipeline.snapshots.changed(pipeline.snapshots.read(head.snapshot), snapshot)[1]
     return pipeline.snapshots.readable(snapshot)
+
+
+def restore(objects: ObjectStore, corpus: models.Corpus, documents: pl.DataFrame) -> None:
+    """Parse documents (``snapshots.READABLE``) again whose parsed text was lost from the store."""
+    prefixes = [source.prefix for source in corpus.sources]
+    sources = list(zip(prefixes, open_sources(corpus, objects), strict=True))
+    restore_texts(objects, corpus, sources, documents)
 
 
 def texts_of(pipeline: Pipeline, documents: pl.DataFrame, keys: pl.Series) -> Iterator[pl.DataFrame]:

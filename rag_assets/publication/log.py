@@ -16,11 +16,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
+from pydantic import TypeAdapter
 
 from rag_assets.errors import NotPublished, PublicationConflict
-from rag_assets.index.candidate import Spec
+from rag_assets.index.candidate import CHANGES, Spec
 from rag_assets.index.table import FOLDER, open_table, read_tags, translated
-from rag_assets.store.files import parquet_bytes, read_json, read_parquet
+from rag_assets.store.files import parquet_bytes, read_parquet, read_record
 from rag_assets.store.objects import ObjectStore
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 PUBLISHED = "published"
 LONGEST_CLAIM = 3600.0  # seconds from the beginning of a flush to the tag that follows it
 _TAG = re.compile(r"^pub-(\d{8})$")
+_RECORD_NAME = re.compile(r"/(\d{8})-(\d{10})\.json$")
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,9 @@ class Publication:
     def tag(self) -> str:
         """The Lance tag that is this publication."""
         return f"pub-{self.number:08d}"
+
+
+_RECORD = TypeAdapter(Publication)
 
 
 class PublicationLog:
@@ -120,9 +125,10 @@ class PublicationLog:
         versions = self.versions()
         found: dict[int, Publication] = {}
         for info in self._objects.list(self._root):
-            if not info.path.endswith(".json"):
+            match = _RECORD_NAME.search(info.path)
+            if match is None:
                 continue
-            number, version = map(int, info.path.rsplit("/", 1)[1].removesuffix(".json").split("-"))
+            number, version = int(match[1]), int(match[2])
             # Beyond the retained ones only winners' records are left; see ``drop``.
             if versions and (versions.get(number) == version or number < min(versions)):
                 found[number] = self._read(number, version)
@@ -130,7 +136,7 @@ class PublicationLog:
 
     def changes(self, publication: Publication) -> pl.DataFrame:
         """document_id and change (added, changed, removed) against the previous publication."""
-        return read_parquet(self._objects, self._path(publication, "parquet"), ("document_id", "change"))
+        return read_parquet(self._objects, self._path(publication, "parquet"), CHANGES)
 
     def claim(self, publication: Publication, changes: pl.DataFrame) -> Publication:
         """Publish: from the moment the tag exists, this is what readers see.
@@ -209,9 +215,7 @@ class PublicationLog:
         return f"{self._root}/{publication.number:08d}-{publication.version:010d}.{suffix}"
 
     def _read(self, number: int, version: int) -> Publication:
-        record = read_json(self._objects, f"{self._root}/{number:08d}-{version:010d}.json")
-        record["held"] = tuple(record["held"])
-        return Publication(**{**record, "spec": Spec(**record["spec"])})
+        return read_record(self._objects, f"{self._root}/{number:08d}-{version:010d}.json", _RECORD)
 
 
 def _numbered(tags: Mapping[str, int]) -> dict[int, int]:

@@ -7,31 +7,36 @@ in flight, and a key that is there is never computed again.
 Rows stay in the order in which they were written: what was processed together is read
 together. Lookup by key goes through an index (``key_index``): shards that it does not cover
 are read directly, entries of shards that are gone are ignored, and losing it costs one scan of
-the key columns.
+the key columns. A damaged shard is set aside: what it held counts as missing, and is computed again where
+it is needed.
 
 ::
 
     content/<stage>/<fingerprint>/about.json          what the fingerprint stands for
     content/<stage>/<fingerprint>/shards/<id>.parquet
     content/<stage>/<fingerprint>/index…              see ``key_index``
+    content/<stage>/<fingerprint>/damaged/<id>.parquet   set aside; may be deleted
 """
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
+from rag_assets.errors import StoreUnavailable
 from rag_assets.store.digest import digest
-from rag_assets.store.files import ObjectDamaged, parquet_bytes, read_parquet
+from rag_assets.store.files import ObjectDamaged, parquet_bytes, read_parquet, warn
 from rag_assets.store.key_index import ENTRIES, KEY, KeyIndex
-from rag_assets.store.objects import ObjectNotFound, ObjectStore
+from rag_assets.store.objects import ObjectLost, ObjectNotFound, ObjectStore
 
 UNINDEXED_SHARDS = 64  # shards beyond the index before it is rewritten
 SMALL_SHARDS = 32  # small shards before they are merged
@@ -39,6 +44,7 @@ SMALL_ROWS = 512  # a shard with fewer rows is small
 MERGED_ROWS = 4096  # rows of a merged shard, at most
 CACHED_SHARDS = 2
 ATTEMPTS = 10  # looks at a store whose shards another process keeps merging
+_SHARD = re.compile(r".*/shards/([0-9a-f]{32})\.parquet")
 READERS = 8  # concurrent reads: an object store answers in tens of milliseconds
 
 
@@ -90,6 +96,7 @@ class ContentStore:
         self._about = about
         self._lock = threading.RLock()  # of what is known: one thread may commit while another one looks up
         self._loaded: _Present | None = None
+        self._damaged: set[str] = set()  # shards that are there and cannot be read
         self._shard_cache: OrderedDict[tuple[str, tuple[str, ...]], pl.DataFrame] = OrderedDict()
 
     def missing(self, keys: pl.Series) -> pl.Series:
@@ -108,6 +115,7 @@ class ContentStore:
         shard = _shard_of(rows)
         self._objects.put(self._shard_path(shard), data)
         with self._lock:
+            self._damaged.discard(shard)
             present = self._load()  # perhaps another one by now
             present.keys[shard] = rows[KEY]
             present.entries = None
@@ -131,6 +139,10 @@ class ContentStore:
                 except ObjectNotFound:
                     vanished.append(part)  # merged into another shard meanwhile
                     continue
+                except ObjectDamaged as error:
+                    self._set_aside(str(shard), error)
+                    vanished.append(part)  # perhaps another shard holds them, too
+                    continue
                 hit = rows.join(part, on=KEY, how="semi", maintain_order="left")
                 yield hit.unique(KEY, keep="first", maintain_order=True)
             if not vanished:
@@ -149,8 +161,7 @@ class ContentStore:
         with self._lock:
             present = self._load()
             shards = sorted({*present.keys, *present.indexed})
-        for shard in shards:
-            yield self._read(shard, self._names(None))
+        yield from (rows for _, rows in self._readable(shards))
 
     def drop(self, keys: pl.Series) -> None:
         """Forget rows: every shard that holds one of them is rewritten without it.
@@ -158,10 +169,8 @@ class ContentStore:
         Nobody else may write meanwhile: a merge in progress would bring the rows back.
         """
         wanted = keys.unique().alias(KEY).to_frame()
-        for shard in self._locate(wanted)["shard"].unique():
-            kept = self._read(shard, self._names(None)).join(
-                wanted, on=KEY, how="anti", maintain_order="left"
-            )
+        for shard, rows in self._readable(self._locate(wanted)["shard"].unique()):
+            kept = rows.join(wanted, on=KEY, how="anti", maintain_order="left")
             if kept.height:
                 self.commit(kept)
             self._delete([shard])
@@ -189,7 +198,7 @@ class ContentStore:
             try:
                 self._maintain(with_index=with_index)
                 return
-            except (ObjectNotFound, ObjectDamaged):
+            except ObjectLost:
                 # Another process is at it, or the index is damaged: once more from the shards
                 # themselves. Where that fails, too, the other process does the work.
                 self._forget()
@@ -208,12 +217,21 @@ class ContentStore:
             if cached is not None:
                 self._shard_cache.move_to_end((shard, columns))
                 return cached
-        frame = read_parquet(self._objects, self._shard_path(shard), columns)
+        types = {name: self.schema[name] for name in columns}
+        frame = read_parquet(self._objects, self._shard_path(shard), types)
         with self._lock:
             self._shard_cache[(shard, columns)] = frame
             if len(self._shard_cache) > CACHED_SHARDS:
                 self._shard_cache.popitem(last=False)
         return frame
+
+    def _readable(self, shards: Iterable[str]) -> Iterator[tuple[str, pl.DataFrame]]:
+        """Shards with all of their rows; damaged ones are set aside."""
+        for shard in shards:
+            try:
+                yield shard, self._read(shard, self._names(None))
+            except ObjectDamaged as error:
+                self._set_aside(shard, error)
 
     def _maintain(self, *, with_index: bool) -> None:
         present = self._load(with_index=with_index)
@@ -234,8 +252,7 @@ class ContentStore:
             self._delete([shard for shard in parts if shard != _shard_of(rows)])
             parts.clear()
 
-        for shard in shards:
-            rows = self._read(shard, self._names(None))
+        for shard, rows in self._readable(shards):
             if parts and sum(part.height for part in parts.values()) + rows.height > MERGED_ROWS:
                 flush()
             parts[shard] = rows
@@ -273,28 +290,50 @@ class ContentStore:
         return self._loaded
 
     def _listed(self) -> set[str]:
-        return {
-            info.path.rsplit("/", 1)[1].removesuffix(".parquet")
-            for info in self._objects.list(f"{self._root}/shards")
-        }
+        """Shards that are there, without those that are known to be damaged. Other files are left alone."""
+        found = (_SHARD.fullmatch(info.path) for info in self._objects.list(f"{self._root}/shards"))
+        return {match[1] for match in found if match} - self._damaged
 
     def _read_keys(self, shards: list[str]) -> dict[str, pl.Series]:
         with ThreadPoolExecutor(READERS) as pool:
-            frames = pool.map(
-                lambda shard: read_parquet(self._objects, self._shard_path(shard), (KEY,)), shards
-            )
-            return {shard: frame[KEY] for shard, frame in zip(shards, frames, strict=True)}
+            found = dict(zip(shards, pool.map(self._keys_of, shards), strict=True))
+        for shard, keys in found.items():
+            if isinstance(keys, ObjectDamaged):
+                self._set_aside(shard, keys)
+        return {shard: keys for shard, keys in found.items() if isinstance(keys, pl.Series)}
+
+    def _keys_of(self, shard: str) -> pl.Series | ObjectDamaged:
+        try:
+            return read_parquet(self._objects, self._shard_path(shard), {KEY: self.schema[KEY]})[KEY]
+        except ObjectDamaged as error:
+            return error
+
+    def _set_aside(self, shard: str, error: ObjectDamaged) -> None:
+        """Move a damaged shard out of the way, so that no process looks for rows in it any more."""
+        warn(str(error))
+        with self._lock:
+            self._damaged.add(shard)
+            if self._loaded is not None:
+                self._loaded.keys.pop(shard, None)
+                self._loaded.indexed.discard(shard)
+                self._loaded.entries = None
+            path = self._shard_path(shard)
+            with suppress(StoreUnavailable):  # of a store that may only be read
+                self._objects.put(f"{self._root}/damaged/{shard}.parquet", self._objects.get(path))
+                self._objects.delete([path])
+                if self._objects.info(path) is None:
+                    self._damaged.discard(shard)
 
     def _locate(self, wanted: pl.DataFrame) -> pl.DataFrame:
         """(key, shard) of the wanted keys that are present; a key that was written twice has two rows."""
         with self._lock:
             try:
                 return self._look_up(wanted)
-            except (ObjectNotFound, ObjectDamaged):
+            except ObjectLost:
                 self._forget()  # another process renewed the index or merged shards
             try:
                 return self._look_up(wanted)
-            except (ObjectNotFound, ObjectDamaged):
+            except ObjectLost:
                 self._forget()  # the index is damaged: the shards themselves are the truth
                 self._load(with_index=False)
                 return self._look_up(wanted)

@@ -14,7 +14,7 @@ from datetime import datetime
 import polars as pl
 
 from rag_assets.errors import SnapshotConflict
-from rag_assets.store.files import parquet_bytes, read_parquet
+from rag_assets.store.files import numbered, parquet_bytes, read_parquet
 from rag_assets.store.objects import ObjectStore
 
 SCHEMA = pl.Schema(
@@ -148,15 +148,12 @@ class ErasureLog:
         return self._read(self.number())
 
     def _numbers(self) -> list[int]:
-        return [
-            int(info.path.rsplit("/", 1)[1].removesuffix(".parquet"))
-            for info in self._objects.list(self._root)
-        ]
+        return numbered(self._objects, self._root, ".parquet")
 
     def _read(self, number: int) -> pl.DataFrame:
         if number == 0:
             return pl.DataFrame(schema=SCHEMA)
-        return read_parquet(self._objects, self._path(number), tuple(SCHEMA.names()))
+        return read_parquet(self._objects, self._path(number), SCHEMA)
 
     def _path(self, number: int) -> str:
         return f"{self._root}/{number:08d}.parquet"

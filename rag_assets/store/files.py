@@ -1,27 +1,29 @@
-"""Parquet and JSON objects of the store: read whole or named as damaged, with what helps."""
+"""Parquet and JSON objects of the store: read whole and of their type, or named as damaged, with what helps."""
 
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Iterable, Sequence
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TypeVar
 
 import polars as pl
+from pydantic import TypeAdapter, ValidationError
 
 from rag_assets.errors import StoreUnavailable, redacted
-from rag_assets.store.objects import ObjectNotFound, ObjectStore
+from rag_assets.store.advice import advice
+from rag_assets.store.objects import ObjectLost, ObjectNotFound, ObjectStore
 
-REMADE = ("contexts", "measurements", "reports", "quality")
-"""Folders of a corpus whose objects can be made anew from the others."""
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
-class ObjectDamaged(StoreUnavailable):
+class ObjectDamaged(ObjectLost):
     """An object is there, but it is not what was written. The message says what helps."""
-
-    retryable = False
 
 
 def parquet_bytes(frame: pl.DataFrame) -> bytes:
@@ -31,23 +33,35 @@ def parquet_bytes(frame: pl.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def read_parquet(objects: ObjectStore, path: str, columns: Sequence[str] | pl.Expr) -> pl.DataFrame:
+def read_parquet(
+    objects: ObjectStore, path: str, columns: Mapping[str, pl.DataType] | pl.Expr
+) -> pl.DataFrame:
     """Some columns of a stored Parquet file. The seam to Polars' reader.
+
+    Args:
+        objects: the store.
+        path: of the file.
+        columns: names and types of the columns, or an expression that selects them.
 
     Raises:
         ObjectNotFound: there is none.
-        ObjectDamaged: it is not whole.
+        ObjectDamaged: it is not whole, or lacks a column, or has another type there.
         StoreUnavailable: the store did not answer.
     """
     uri = objects.uri(path)
     try:
-        return scan_parquet(objects, path).select(columns).collect()
+        return _typed(scan_parquet(objects, path), columns)
     except FileNotFoundError as error:
-        raise ObjectNotFound(f"{uri}: no such object") from error
+        raise ObjectNotFound(f"{uri}: no such object; {advice(path)}") from error
     except OSError as error:
         raise StoreUnavailable(f"could not read {uri}: {redacted(str(error).splitlines()[0])}") from error
-    except pl.exceptions.ComputeError as error:
-        raise _damaged(objects, path, str(error).splitlines()[0]) from error
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        # Once more from its bytes: only the store can tell a damaged object from a connection that broke.
+        data = objects.get(path)
+    try:
+        return _typed(pl.read_parquet(io.BytesIO(data)).lazy(), columns)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise damaged(objects, path, str(error)) from error
 
 
 def scan_parquet(objects: ObjectStore, path: str) -> pl.LazyFrame:
@@ -79,29 +93,44 @@ def write_lazy(objects: ObjectStore, path: str, rows: pl.LazyFrame) -> None:
         objects.put(path, local)
 
 
-def read_json(objects: ObjectStore, path: str) -> dict[str, Any]:
-    """A stored JSON record.
+def read_record(objects: ObjectStore, path: str, type: TypeAdapter[T]) -> T:
+    """A stored JSON record as a value of its type.
 
     Raises:
         ObjectNotFound: there is none.
-        ObjectDamaged: it is no JSON object.
+        ObjectDamaged: it is no JSON, lacks a field, or has a value of another type.
     """
     try:
-        found = json.loads(objects.get(path))
-    except ValueError as error:
-        raise _damaged(objects, path, str(error)) from error
-    if not isinstance(found, dict):
-        raise _damaged(objects, path, "not a record")
-    return found
+        return type.validate_json(objects.get(path), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise damaged(objects, path, f"{place}: {first['msg']}" if place else first["msg"]) from error
 
 
-def _damaged(objects: ObjectStore, path: str, found: str) -> ObjectDamaged:
-    advice = "delete it to have it made anew"
-    # The only record of what was: others point to it by number.
-    if path.startswith("corpora/") and path.split("/")[2] not in REMADE:
-        name = path.split("/")[1]
-        advice = (
-            f"put it back from a backup, or delete index/{name}.lance/ and corpora/{name}/ but its pushed/ and erasures/ "
-            "together and run: all is built anew without embedding, and the history starts anew"
-        )
-    return ObjectDamaged(f"{objects.uri(path)} is damaged: {found}; {advice}")
+def numbered(objects: ObjectStore, folder: str, suffix: str) -> list[int]:
+    """Numbers of the objects of a folder whose names are a number of eight digits or more and a suffix.
+
+    Other files, which nothing here writes, are left alone.
+    """
+    name = re.compile(rf"{re.escape(folder)}/(\d{{8,}}){re.escape(suffix)}")
+    matches = (name.fullmatch(info.path) for info in objects.list(folder))
+    return [int(match[1]) for match in matches if match]
+
+
+def damaged(objects: ObjectStore, path: str, found: str) -> ObjectDamaged:
+    """The error of an object that is not what was written: what was found there, and what helps."""
+    line = redacted(found.strip().partition("\n")[0])
+    return ObjectDamaged(f"{objects.uri(path)} is damaged: {line}; {advice(path)}")
+
+
+@lru_cache(maxsize=1000)
+def warn(message: str) -> None:
+    """Tell people that something is damaged and what is done about it; once in a process."""
+    _log.warning(message)
+
+
+def _typed(rows: pl.LazyFrame, columns: Mapping[str, pl.DataType] | pl.Expr) -> pl.DataFrame:
+    if isinstance(columns, pl.Expr):
+        return rows.select(columns).collect()
+    return rows.select(list(columns)).cast(pl.Schema(columns)).collect()

@@ -14,16 +14,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 
 import polars as pl
+from pydantic import TypeAdapter
 
 from rag_assets.store.digest import digest
-from rag_assets.store.files import parquet_bytes, read_parquet
-from rag_assets.store.objects import ObjectStore
+from rag_assets.store.files import parquet_bytes, read_parquet, read_record
+from rag_assets.store.objects import ObjectLost, ObjectStore
 
 KEY = "key"
 BUCKETS = 64
 ENTRIES = pl.Schema({KEY: pl.String(), "shard": pl.String()})
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """``index.json``: names of the shards that are covered, and of the buckets."""
+
+    shards: tuple[str, ...] = ()
+    buckets: tuple[str, ...] = ()
 
 
 class KeyIndex:
@@ -41,17 +51,14 @@ class KeyIndex:
     def __init__(self, objects: ObjectStore, root: str, *, ignored: bool = False) -> None:
         self._objects = objects
         self._root = root
-        try:
-            record = {} if ignored else json.loads(objects.find(f"{root}/index.json") or b"{}")
-        except ValueError:
-            record = {}  # damaged is as good as lost
-        self.shards: frozenset[str] = frozenset(record.get("shards", ()))
-        self._names: list[str] = record.get("buckets", [])
+        record = Record() if ignored else _read(objects, f"{root}/index.json")
+        self.shards: frozenset[str] = frozenset(record.shards)
+        self._names: tuple[str, ...] = record.buckets
         # All stay at hand: keys are hashes, so that any batch of keys touches every bucket.
         self._buckets: dict[int, pl.DataFrame] = {}
 
     def look_up(self, wanted: pl.DataFrame) -> pl.DataFrame:
-        """Entries of the wanted keys (column ``key``). Raises ObjectNotFound, ObjectDamaged for a lost bucket."""
+        """Entries of the wanted keys (column ``key``). Raises ObjectLost for a lost bucket."""
         found = [pl.DataFrame(schema=ENTRIES)]
         if self._names:
             for (bucket,), part in wanted.group_by(_bucket_of(pl.col(KEY))):
@@ -76,7 +83,7 @@ class KeyIndex:
             self._objects.put(self._path(name), parquet_bytes(entries))
             names.append(name)
         shards = sorted({*kept["shard"], *more["shard"]})
-        record = json.dumps({"shards": shards, "buckets": names})
+        record = json.dumps(asdict(Record(tuple(shards), tuple(names))))
         self._objects.put(f"{self._root}/index.json", record.encode())
         self._objects.delete(self._path(name) for name in self._names if name not in names)
 
@@ -85,10 +92,20 @@ class KeyIndex:
 
     def _bucket(self, bucket: int) -> pl.DataFrame:
         if bucket not in self._buckets:
-            self._buckets[bucket] = read_parquet(
-                self._objects, self._path(self._names[bucket]), ENTRIES.names()
-            )
+            self._buckets[bucket] = read_parquet(self._objects, self._path(self._names[bucket]), ENTRIES)
         return self._buckets[bucket]
+
+
+_RECORD = TypeAdapter(Record)
+
+
+def _read(objects: ObjectStore, path: str) -> Record:
+    """The record under a path; an empty one where it is lost or damaged: the index costs time, and no row."""
+    try:
+        found = read_record(objects, path, _RECORD)
+    except ObjectLost:
+        return Record()
+    return found if len(found.buckets) == BUCKETS else Record()
 
 
 def _bucket_of(key: pl.Expr) -> pl.Expr:

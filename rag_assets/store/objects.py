@@ -29,6 +29,7 @@ from obstore.exceptions import (
 from obstore.store import LocalStore, S3Store
 
 from rag_assets.errors import ConfigurationError, StoreUnavailable, redacted
+from rag_assets.store.advice import advice
 from rag_assets.store.durability import flush
 
 if TYPE_CHECKING:
@@ -49,10 +50,14 @@ _S3_URL = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]+(/[^?#]*)?")
 _DELETES_AT_ONCE = 16
 
 
-class ObjectNotFound(StoreUnavailable):
-    """No object under this path."""
+class ObjectLost(StoreUnavailable):
+    """An object is not there, or not what was written."""
 
     retryable = False
+
+
+class ObjectNotFound(ObjectLost):
+    """No object under this path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +223,7 @@ class ObjectStore:
                 # Not ObjectNotFound: a bucket that is missing must never look like an empty store.
                 raise StoreUnavailable(f"{attempt}: no such bucket; create it or correct the URL") from error
             if isinstance(error, NotFoundError | FileNotFoundError):
-                raise ObjectNotFound(f"{self.uri(path)}: no such object") from error
+                raise ObjectNotFound(f"{self.uri(path)}: no such object; {advice(path)}") from error
             if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
                 raise StoreUnavailable(f"{attempt}: {_refused(self.is_local)}") from error
             raise StoreUnavailable(f"{attempt}: {_reason(error)}") from error

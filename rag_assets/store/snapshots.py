@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import polars as pl
 from blake3 import blake3
+from pydantic import TypeAdapter
 
 from rag_assets.errors import SnapshotConflict
 from rag_assets.store.digest import digest
-from rag_assets.store.files import parquet_bytes, read_json, read_parquet
-from rag_assets.store.objects import ObjectStore
+from rag_assets.store.files import ObjectDamaged, numbered, parquet_bytes, read_parquet, read_record, warn
+from rag_assets.store.objects import ObjectLost, ObjectStore
 
 ROWS_PER_BUCKET = 1024
 MAX_BUCKETS = 4096
@@ -65,6 +67,7 @@ class Snapshot:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+_RECORD = TypeAdapter(Snapshot)
 EMPTY = Snapshot(0, f"{0:032x}", 0, 0, ())
 
 
@@ -76,21 +79,21 @@ class SnapshotStore:
         self._root = f"corpora/{corpus}/snapshots"
 
     def latest(self) -> Snapshot:
-        """The newest snapshot, or the empty one."""
-        numbers = [
-            int(info.path.rsplit("/", 1)[1].removesuffix(".json"))
-            for info in self._objects.list(self._root)
-            if info.path.endswith(".json")
-        ]
-        return self.read(max(numbers)) if numbers else EMPTY
+        """The newest snapshot whose record can be read, or the empty one."""
+        for number in sorted(numbered(self._objects, self._root, ".json"), reverse=True):
+            try:
+                return self.read(number)
+            except ObjectLost as error:
+                warn(f"{error}. The snapshot before it counts")
+        return EMPTY
+
+    def is_latest(self, snapshot: Snapshot) -> bool:
+        """Whether no snapshot follows, not even one whose record is damaged."""
+        return max(numbered(self._objects, self._root, ".json"), default=0) <= snapshot.number
 
     def read(self, number: int) -> Snapshot:
-        """One snapshot by number. Raises ObjectNotFound, ObjectDamaged."""
-        if number == 0:
-            return EMPTY
-        record = read_json(self._objects, self._path(number))
-        record["buckets"] = tuple(record["buckets"])
-        return Snapshot(**record)
+        """One snapshot by number. Raises ObjectLost."""
+        return EMPTY if number == 0 else read_record(self._objects, self._path(number), _RECORD)
 
     def rows(self, snapshot: Snapshot, columns: tuple[str, ...] | None = None) -> pl.DataFrame:
         """One row per document in the order of ids; ``columns`` of ``SCHEMA``, ``document_id`` among them."""
@@ -197,8 +200,11 @@ class SnapshotStore:
             buckets=tuple(names),
             facts=dict(facts),
         )
-        if not self._objects.create(self._path(snapshot.number), json.dumps(snapshot.__dict__).encode()):
-            raise SnapshotConflict(f"snapshot {snapshot.number} was committed by another run; run again")
+        while not self._objects.create(self._path(snapshot.number), json.dumps(asdict(snapshot)).encode()):
+            with suppress(ObjectDamaged):
+                self.read(snapshot.number)
+                raise SnapshotConflict(f"snapshot {snapshot.number} was committed by another run; run again")
+            snapshot = replace(snapshot, number=snapshot.number + 1)  # a damaged record has this number
         return snapshot
 
     def _path(self, number: int) -> str:
@@ -225,7 +231,8 @@ class SnapshotStore:
         """Rows of some buckets in the order of document ids, in which content stores hold what was made of them."""
         frames = [pl.DataFrame(schema={name: SCHEMA[name] for name in columns})]
         for name in names:
-            frames.append(read_parquet(self._objects, f"{self._root}/buckets/{name}.parquet", columns))
+            path = f"{self._root}/buckets/{name}.parquet"
+            frames.append(read_parquet(self._objects, path, {column: SCHEMA[column] for column in columns}))
         return pl.concat(frames).sort("document_id")
 
 

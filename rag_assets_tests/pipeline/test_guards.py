@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from rag_assets import open_published
 from rag_assets.errors import DataError, GateRefused, InvalidFilter, NotPublished, QuarantineExceeded
+from rag_assets.pipeline import candidate
 from rag_assets.publication.publish import rollback
 from rag_assets_tests.workspace import Workspace, document, paragraphs
 
@@ -102,13 +105,48 @@ def test_a_lost_table_does_not_let_an_old_report_vouch_for_a_new_version(
         workspace.run()
 
 
-@pytest.mark.parametrize("stage", ["chunks", "embeddings"])
-def test_lost_shards_of_unchanged_documents_are_made_anew(workspace: Workspace, stage: str) -> None:
-    for path in (Path(workspace.store) / "content" / stage).rglob("shards/*.parquet"):
-        path.unlink()
+@pytest.mark.parametrize("stages", [("chunks",), ("embeddings",), ("documents", "chunks", "embeddings")])
+@pytest.mark.parametrize("verified", ["all", "changed"])
+@pytest.mark.parametrize("damage", ["deleted", "emptied"])
+def test_lost_shards_do_not_stop_an_edit_a_deletion_or_a_new_document(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, stages: tuple[str, ...], verified: str, damage: str
+) -> None:
+    if verified == "changed":  # as in tables that are too large to be compared whole
+        monkeypatch.setattr(candidate, "FULL_VERIFY_ROWS", 0)
+    for stage in stages:
+        for path in (Path(workspace.store) / "content" / stage).rglob("shards/*.parquet"):
+            path.unlink() if damage == "deleted" else path.write_bytes(b"")
     workspace.write("new.md", document(77, 2))
+    workspace.write("d0.md", document(78, 2))
+    remove(workspace, 1)
     workspace.run()
-    assert workspace.rows()["document_id"].n_unique() == 11
+    assert workspace.rows()["document_id"].n_unique() == 10
+    assert workspace.rows().equals(clean(workspace).rows())
+
+
+def test_lost_shards_do_not_change_how_many_chunks_are_known_as_refused(tmp_path: Path) -> None:
+    made = Workspace(tmp_path, str(tmp_path / "store"))
+    for number in range(4):
+        made.write(f"d{number}.md", document(number, 2))
+    poison = "Paragraph 1-0."
+    made.write("poison.md", f"{document(9)}\n## Another\n\n{poison} Of another document.\n")
+    made.run(poison=poison)
+    shutil.rmtree(Path(made.store) / "content" / "embeddings")
+    (made.documents / "poison.md").unlink()
+    made.run(poison=poison)
+    head = made.pipeline()[0].log.head()
+    assert head is not None
+    assert head.facts["poisoned"] == 1
+
+
+def test_lost_texts_are_parsed_again_when_the_chunker_changes(workspace: Workspace) -> None:
+    for path in workspace.documents.iterdir():
+        os.utime(path, (0, 0))  # what is young is read again in any case
+    workspace.run()
+    shutil.rmtree(Path(workspace.store) / "content" / "documents")
+    workspace.configure(chunking={"max_tokens": 60})
+    workspace.run()
+    assert workspace.rows().equals(clean(workspace).rows())
 
 
 def test_the_same_bytes_under_two_extensions_are_parsed_by_two_parsers(workspace: Workspace) -> None:
@@ -136,3 +174,11 @@ def test_a_model_under_another_path_is_published_for_readers_without_embedding(
     workspace.configure(embedder={"model": str(second), "precision": "float32"})
     assert workspace.run() == []
     assert open_published(workspace.name, workspace.store).search("penguins", 1)
+
+
+def clean(workspace: Workspace) -> Workspace:
+    """The same documents and the same corpus file, in a new store."""
+    found = copy.copy(workspace)
+    found.store = f"{workspace.store}-clean"
+    found.run()
+    return found

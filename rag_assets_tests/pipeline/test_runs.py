@@ -36,7 +36,19 @@ def test_records_of_old_runs_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert [bool(records.of(run_id)) for run_id in ("one", "two", "three")] == [False, True, True]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\0\0", b"[]", b'{"stages": 1, "model": 2}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\0\0",
+        b"[]",
+        b'{"stages": 1, "model": 2}',
+        b'{"stages": {"documents": 1}, "model": {"tokens": "many"}}',
+        b'{"stages": {"documents": {"new": "many"}}, "model": {}}',
+        b'{"stages": {"documents": {"ahead": {}}}}',
+    ],
+)
 def test_damaged_statistics_count_as_none(tmp_path: Path, content: bytes) -> None:
     objects = ObjectStore.open(tmp_path)
     records = RunRecords(objects, "handbook")

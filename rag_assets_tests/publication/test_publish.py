@@ -145,7 +145,7 @@ def test_a_claim_that_a_crash_left_on_record_does_not_speak_for_the_next(
     candidate, _path = prepared(workspace, "two")
     crashed = KeyboardInterrupt("killed between record and claim")
 
-    def die(self: object, prefix: str) -> None:
+    def die(*args: object, **kwargs: object) -> None:
         raise crashed
 
     with monkeypatch.context() as patch:

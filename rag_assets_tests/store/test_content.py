@@ -16,7 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from rag_assets.store import content, key_index
 from rag_assets.store.content import ContentStore
 from rag_assets.store.digest import digest
+from rag_assets.store.files import parquet_bytes
 from rag_assets.store.objects import ObjectStore
+from rag_assets.store.overlay import OverlayStore
 
 SCHEMA = pl.Schema({"key": pl.String(), "text": pl.String(), "size": pl.Int64()})
 ROOT = "content/documents/f1"
@@ -211,6 +213,50 @@ def test_a_deleted_or_damaged_index_costs_time_and_no_row(store_url: str, small:
     fresh.commit(rows([50]))
     fresh.maintain()
     assert found(open_store(store_url), [*range(20), 50]) == expected([*range(20), 50])
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"PAR1 and no more", parquet_bytes(rows(range(5, 10)).select("key"))]
+)
+@pytest.mark.parametrize("indexed", [True, False])
+def test_rows_of_a_damaged_shard_are_missing_and_can_be_made_again(
+    store_url: str, small: None, damage: bytes, indexed: bool
+) -> None:
+    writer = open_store(store_url)
+    for batch in range(4):
+        writer.commit(rows(range(batch * 5, batch * 5 + 5)))
+    if indexed:
+        writer.maintain()
+    damaged = f"{ROOT}/shards/{digest(*keys(range(5, 10)))}.parquet"
+    objects = ObjectStore.open(store_url)
+    assert objects.info(damaged) is not None
+    objects.put(damaged, damage)
+    objects.put(f"{ROOT}/shards/notes.txt", b"of a person")
+    store = open_store(store_url)
+    rest = [*range(5), *range(10, 20)]
+    assert found(store, range(20)) == expected(rest)
+    assert sorted(store.missing(keys(range(20)))) == sorted(keys(range(5, 10)))
+    other = open_store(store_url)
+    assert sorted(other.missing(keys(range(20)))) == sorted(keys(range(5, 10))), "whichever process looks"
+    other.commit(rows(range(5, 10)))
+    assert found(open_store(store_url), range(20)) == expected(range(20))
+    store.refresh()
+    store.maintain()
+    assert found(store, range(20)) == expected(range(20))
+
+
+def test_a_damaged_shard_in_a_store_that_may_only_be_read_counts_as_missing(tmp_path: Path) -> None:
+    objects = ObjectStore.open(tmp_path / "store")
+    writer = ContentStore(objects, "documents", "f1", SCHEMA, {})
+    writer.commit(rows(range(5)))
+    writer.commit(rows(range(5, 10)))
+    objects.put(f"{ROOT}/shards/{digest(*keys(range(5)))}.parquet", b"")
+    overlay = OverlayStore.over(objects, ObjectStore.open(tmp_path / "scratch"))
+    store = ContentStore(overlay, "documents", "f1", SCHEMA, {})
+    assert found(store, range(10)) == expected(range(5, 10))
+    store.commit(rows(range(5)))
+    assert found(store, range(10)) == expected(range(10))
+    assert not list(objects.list(f"{ROOT}/damaged")), "a dry run changes nothing"
 
 
 def test_maintain_mends_an_index_that_lost_a_bucket(tmp_path: Path, small: None) -> None:

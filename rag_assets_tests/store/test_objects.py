@@ -9,16 +9,24 @@ import sys
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import polars as pl
 import pytest
+from pydantic import TypeAdapter
 
 from rag_assets.errors import ConfigurationError, StoreUnavailable
-from rag_assets.store.files import ObjectDamaged, read_json
+from rag_assets.store.files import ObjectDamaged, numbered, read_record
 from rag_assets.store.objects import ObjectNotFound, ObjectStore, s3_options
 from rag_assets_tests.servers import SECRET_KEY, S3Server, free_ports
+
+
+@dataclass(frozen=True)
+class Numbered:
+    number: int
+    name: str
 
 
 @pytest.fixture
@@ -228,10 +236,32 @@ def test_a_password_in_the_endpoint_is_refused_without_showing_it(
     assert "SECRETPW" not in "".join(traceback.format_exception(caught.value))
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\0\0", b"[]"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"\0\0", b"[]", b"null", b"{}", b'{"number": 1}', b'{"number": "1", "name": "a"}', b"\xff"],
+)
 def test_a_damaged_record_is_named_with_what_to_do(objects: ObjectStore, content: bytes) -> None:
-    objects.put("corpora/handbook/snapshots/00000001.json", content)
-    with pytest.raises(ObjectDamaged, match=r"00000001\.json is damaged: .*backup"):
-        read_json(objects, "corpora/handbook/snapshots/00000001.json")
-    with pytest.raises(ObjectNotFound):
-        read_json(objects, "corpora/handbook/snapshots/00000002.json")
+    path = "corpora/handbook/snapshots/00000001.json"
+    objects.put(path, content)
+    with pytest.raises(ObjectDamaged, match=r"00000001\.json is damaged: .*rag-assets run handbook"):
+        read_record(objects, path, TypeAdapter(Numbered))
+    with pytest.raises(ObjectNotFound, match=r"00000002\.json: no such object; rag-assets run handbook"):
+        read_record(objects, "corpora/handbook/snapshots/00000002.json", TypeAdapter(Numbered))
+
+
+def test_a_record_with_a_field_of_a_later_version_can_be_read(objects: ObjectStore) -> None:
+    objects.put("record.json", b'{"number": 1, "name": "a", "colour": "red"}')
+    assert read_record(objects, "record.json", TypeAdapter(Numbered)) == Numbered(1, "a")
+
+
+def test_files_that_nobody_numbered_are_left_alone(objects: ObjectStore) -> None:
+    for name in (
+        "00000002.json",
+        "00000010.json",
+        "00000003.json.bak",
+        "notes.json",
+        "1.json",
+        "a/00000004.json",
+    ):
+        objects.put(f"records/{name}", b"x")
+    assert sorted(numbered(objects, "records", ".json")) == [2, 10]

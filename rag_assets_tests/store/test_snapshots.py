@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rag_assets.errors import SnapshotConflict
 from rag_assets.store import snapshots as module
-from rag_assets.store.files import ObjectDamaged
+from rag_assets.store.files import ObjectDamaged, parquet_bytes
 from rag_assets.store.objects import ObjectNotFound, ObjectStore
 from rag_assets.store.snapshots import EMPTY, SCHEMA, VISIBLE, Snapshot, SnapshotStore
 
@@ -199,15 +199,33 @@ def test_every_visible_column_is_a_column() -> None:
     assert set(VISIBLE) <= set(SCHEMA.names())
 
 
-def test_a_damaged_snapshot_or_bucket_says_what_really_helps(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"\0", b"{}", b'{"number": 2}', b'{"number": "x"}'])
+def test_a_damaged_record_is_passed_over_and_its_number_is_not_used_again(
+    tmp_path: Path, content: bytes
+) -> None:
+    objects = ObjectStore.open(tmp_path)
+    store = SnapshotStore(objects, "corpus")
+    first = commit(store, EMPTY, row("a"))
+    second = commit(store, first, row("b"))
+    objects.put("corpora/corpus/snapshots/00000002.json", content)
+    objects.put("corpora/corpus/snapshots/stray.json", content)
+    assert store.latest() == first
+    assert not store.is_latest(first)
+    again = commit(store, first, row("b"))
+    assert (again.number, again.digest) == (3, second.digest)
+    assert store.latest() == again
+    with pytest.raises(SnapshotConflict):
+        commit(store, first, row("c"))
+
+
+def test_a_damaged_or_lost_bucket_says_what_helps(tmp_path: Path) -> None:
     objects = ObjectStore.open(tmp_path)
     store = SnapshotStore(objects, "corpus")
     snapshot = commit(store, EMPTY, row("a"))
-    for suffix in (".parquet", ".json"):
-        (path,) = (info.path for info in objects.list("") if info.path.endswith(suffix))
-        objects.put(path, b"\0")
-        with pytest.raises(
-            ObjectDamaged,
-            match=r"backup.*index/corpus\.lance/ and corpora/corpus/ but its pushed/ and erasures/",
-        ):
-            store.rows(snapshot if suffix == ".parquet" else store.latest())
+    (path,) = (info.path for info in objects.list("") if info.path.endswith(".parquet"))
+    objects.put(path, parquet_bytes(pl.DataFrame({"document_id": ["a"]})))
+    with pytest.raises(ObjectDamaged, match=r"is damaged.*rag-assets run corpus"):
+        store.rows(snapshot)
+    objects.delete([path])
+    with pytest.raises(ObjectNotFound, match="no such object; rag-assets run corpus"):
+        store.rows(snapshot)
