@@ -10,7 +10,8 @@
     │   └── SourceObjectUnreadable  one document that is listed but cannot be read
     ├── ConfigurationError        the set-up is wrong: fix the corpus file, settings or code
     │   ├── CorpusFileError       a mistake in corpora/<name>.yaml, with line and field
-    │   ├── InvalidFilter         a where condition that does not fit the table
+    │   ├── InvalidQuery          a search that cannot be made: its question, mode or number of hits
+    │   │   └── InvalidFilter     a where condition that does not fit the table
     │   ├── SecretMissing         an environment variable that should hold a secret is not set
     │   ├── ModelError            the embedding model cannot be loaded or does not match
     │   └── UnsafeStore           the object store would lose commits
@@ -102,8 +103,12 @@ class CorpusFileError(ConfigurationError):
     """One or more mistakes in a corpus file; the message lists each with file and line."""
 
 
-class InvalidFilter(ConfigurationError):
-    """A where condition that is no SQL, or names a column that the table does not have."""
+class InvalidQuery(ConfigurationError):
+    """A search that cannot be made: its question, mode, number of hits or condition is wrong."""
+
+
+class InvalidFilter(InvalidQuery):
+    """A where condition that is no SQL, names a column that the table does not have, or would cost too much."""
 
 
 class SecretMissing(ConfigurationError):

@@ -365,11 +365,23 @@ def test_wrong_use_exits_with_2(terminal: Terminal, arguments: tuple[str, ...]) 
     assert terminal.run(*arguments).exit_code == 2
 
 
-def test_a_wrong_condition_is_a_message_and_no_trace(published: Terminal) -> None:
-    result = published.run("query", "handbook", "x", "--where", "colour = 'red'")
-    assert result.exit_code in (1, 2)
-    assert "colour" in result.stderr
-    assert "Traceback" not in result.output
+@pytest.mark.parametrize(
+    "where", ["colour = 'red'", "true position = 0", "true) OR (false", "tenant = ?", ""]
+)
+def test_a_wrong_condition_is_a_message_and_no_trace(published: Terminal, where: str) -> None:
+    for mode in ("hybrid", "vector", "text"):
+        result = published.run("query", "handbook", "x", "--mode", mode, "--where", where)
+        assert result.exit_code == 2
+        assert f"where {where!r}: " in result.stderr
+        assert "document_id, uri, title" in result.stderr
+        assert "Traceback" not in result.output
+
+
+def test_arguments_of_a_broken_encoding_are_a_question_and_no_condition(published: Terminal) -> None:
+    found = published.process("query", "handbook", "penguins \udcff swim", "-k", "1")
+    assert (found.returncode, "Penguins swim" in found.stdout) == (0, True)
+    refused = published.process("query", "handbook", "x", "--where", "uri = '\udcff'")
+    assert (refused.returncode, "half of a character" in refused.stderr) == (2, True)
 
 
 def test_brackets_in_documents_are_shown_as_they_are(tmp_path: Path) -> None:

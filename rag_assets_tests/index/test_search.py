@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rag_assets import open_published
 from rag_assets.corpus import Mode
-from rag_assets.errors import RagAssetsError
+from rag_assets.errors import InvalidQuery, RagAssetsError
 from rag_assets.index.hit import Hit
 from rag_assets.index.search import RRF_K, fuse
 from rag_assets.publication.reader import PublishedIndex
@@ -91,6 +93,71 @@ def test_an_empty_query_finds_nothing_by_words_and_raises_nothing(reader: Publis
 def test_a_question_is_never_syntax(reader: PublishedIndex, text: str) -> None:
     for mode in MODES:
         assert len(reader.search(text, 5, mode)) <= 5
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "k", [0, -1, -5, 10_001, 10**12, 2**63, pytest.param(10**5000, id="many digits"), True, 2.0, "3", None]
+)
+def test_a_number_of_hits_that_cannot_be_is_the_callers_mistake(
+    reader: PublishedIndex, mode: Mode, k: Any
+) -> None:
+    with pytest.raises(InvalidQuery, match="k is expected to be a whole number from 1 to 10,000"):
+        reader.search("penguins", k, mode)
+
+
+@pytest.mark.parametrize("mode", ["fuzzy", "", None, 1, "Vector", []])
+def test_a_mode_that_does_not_exist_is_the_callers_mistake(reader: PublishedIndex, mode: Any) -> None:
+    with pytest.raises(InvalidQuery, match="one of vector, text, hybrid"):
+        reader.search("penguins", 5, mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("text", [None, 7, b"penguins", "x" * 100_001])
+def test_a_question_that_is_no_text_or_too_long_is_the_callers_mistake(
+    reader: PublishedIndex, mode: Mode, text: Any
+) -> None:
+    with pytest.raises(InvalidQuery, match="the question"):
+        reader.search(text, 5, mode)
+
+
+ODD = {
+    "half a character": "penguins \ud800 swim",
+    "bytes that are no UTF-8": "penguins \udcff swim",
+    "null": "penguins\0 swim",
+    "stop words": "the of and",
+    "punctuation": "?!",
+    "a word of a megabyte, nearly": "x" * 100_000,
+    "many words": " ".join(f"w{number}" for number in range(15_000)),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_question_is_an_ordinary_one_in_every_mode_alone_and_among_others(
+    published: Workspace, reader: PublishedIndex, name: str
+) -> None:
+    together = published.pipeline()[0].search(reader.publication.version)
+    for mode in MODES:
+        alone = [hit.chunk_id for hit in reader.search(ODD[name], 5, mode)]
+        found = together(["owls", ODD[name], " ", ""], mode, 5)
+        assert [len(hits) for hits in found[2:]] == [0, 0]
+        assert [hit.chunk_id for hit in found[1]] == alone
+        assert found[0], "one odd question spoils no other"
+        assert alone or mode == "text"
+
+
+def test_searching_many_questions_refuses_what_searching_one_does(
+    published: Workspace, reader: PublishedIndex
+) -> None:
+    together = published.pipeline()[0].search(reader.publication.version)
+    wrong: list[tuple[Any, Any, Any]] = [
+        (["owls", "x" * 100_001], "text", 5),
+        (["owls"], "hybrid", -1),
+        (["owls"], "x", 5),
+    ]
+    for texts, mode, k in wrong:
+        with pytest.raises(InvalidQuery):
+            together(texts, mode, k)
 
 
 @pytest.mark.parametrize("text", ['"quotes"', "O'Brien", "O'Brien's \"quotes\"", "quotes -- and; semicolons"])
