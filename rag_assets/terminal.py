@@ -130,6 +130,8 @@ def _outcome(summary: Mapping[str, Any]) -> str:
 def show_status(objects: ObjectStore, state: Mapping[str, Any]) -> None:
     """The ``status`` object as a table."""
     out.print(Panel(_state_table(state), title=str(state["corpus"]), title_align="left", expand=False))
+    if state["tag_problem"]:
+        say(f"WARNING     {state['tag_problem']}")
     if state["report"]:
         say(f"Report      {objects.uri(state['report'])}")
     for document in state["quarantined_documents"]:

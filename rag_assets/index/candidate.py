@@ -16,8 +16,11 @@ from pydantic import TypeAdapter
 from rag_assets import corpus
 from rag_assets.index.schema import VERSION
 from rag_assets.store.digest import fingerprint
-from rag_assets.store.files import numbered, parquet_bytes, read_parquet, read_record, warn
-from rag_assets.store.objects import ObjectLost, ObjectStore
+from rag_assets.store.files import parquet_bytes, read_parquet, read_record, warn
+from rag_assets.store.objects import ObjectLost, ObjectNotFound, ObjectStore
+
+CANDIDATE_PREFIX = "cand-"
+"""Of the tags under which candidates are built."""
 
 
 @dataclass(frozen=True)
@@ -103,18 +106,33 @@ class CandidateStore:
         """The candidate of a Lance version. Raises ObjectLost."""
         return read_record(self._objects, self._path(version, "json"), _RECORD)
 
+    def find(self, version: int, tag: str) -> Candidate | None:
+        """The candidate of a Lance version and tag; None when its record was lost.
+
+        Versions are given out anew when a table is lost; tags are not.
+        """
+        try:
+            found = self.read(version)
+        except ObjectNotFound:
+            return None
+        except ObjectLost as error:
+            warn(str(error))
+            return None
+        return found if found.tag == tag else None
+
     def changes(self, version: int) -> pl.DataFrame:
         """Which documents the candidate adds, changes and removes (document_id, change)."""
         return read_parquet(self._objects, self._path(version, "parquet"), CHANGES)
 
-    def latest(self) -> Candidate | None:
-        """The newest candidate, published or not."""
-        for version in sorted(numbered(self._objects, self._root, ".json"), reverse=True):
-            try:
-                return self.read(version)
-            except ObjectLost as error:
-                warn(str(error))
-        return None
+    def newest(self, tags: Mapping[str, int]) -> Candidate | None:
+        """The newest candidate that is still in the table, published or not.
+
+        Args:
+            tags: Lance version of every tag of the table. Records may be of a table that was lost.
+        """
+        standing = [(version, tag) for tag, version in tags.items() if tag.startswith(CANDIDATE_PREFIX)]
+        found = (self.find(version, tag) for version, tag in sorted(standing, reverse=True))
+        return next((candidate for candidate in found if candidate is not None), None)
 
     def _path(self, version: int, suffix: str) -> str:
         return f"{self._root}/{version:010d}.{suffix}"

@@ -7,8 +7,10 @@ tags name those that must stay.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_exponential
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 FOLDER = "index"
 TAG_ATTEMPTS = 10
+_MANIFEST = re.compile(r"/_versions/(\d+)\.manifest$")
 CACHE_BYTES = 256 * 1024 * 1024  # a reader's index cache, at most
 
 
@@ -79,6 +82,45 @@ def read_tags(objects: ObjectStore, corpus: str) -> dict[str, int]:
                 return {}
             raise
         return _list_tags(dataset)
+
+
+def drop_tag(objects: ObjectStore, corpus: str, name: str) -> None:
+    """Drop a tag of the corpus's table; one that is not there is no error."""
+    table = open_table(objects, corpus)
+    if table is None:
+        return
+    with translated(f"drop the tag {name} of {corpus!r}"):
+        try:
+            table.tags.delete(name)
+        except (RuntimeError, ValueError, OSError):
+            if name in read_tags(objects, corpus):  # else another process dropped it
+                raise
+
+
+def written(objects: ObjectStore, corpus: str) -> dict[int, datetime]:
+    """When each version of the corpus's table was written, on the clock of the store.
+
+    The manifests themselves hold times of the machines that wrote them.
+    """
+    return {
+        _version(match[1]): info.modified
+        for info in objects.list(f"{FOLDER}/{corpus}.lance/_versions")
+        if (match := _MANIFEST.search(info.path))
+    }
+
+
+def tagged(objects: ObjectStore, corpus: str) -> dict[str, datetime]:
+    """When each tag of the corpus's table was written last, on the clock of the store."""
+    return {
+        info.path.rsplit("/", 1)[1].removesuffix(".json"): info.modified
+        for info in objects.list(f"{FOLDER}/{corpus}.lance/_refs/tags")
+    }
+
+
+def _version(name: str) -> int:
+    """The version of a manifest by its name: Lance counts down from 2⁶⁴ - 1, so that the newest is listed first."""
+    number = int(name)
+    return 2**64 - 1 - number if len(name) == 20 else number
 
 
 def _moving(error: BaseException) -> bool:

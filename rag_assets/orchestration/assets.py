@@ -34,6 +34,7 @@ from rag_assets.settings import Settings
 from rag_assets.store.digest import fingerprint
 
 STAGES = ("documents", "chunks", "embeddings", "index", "evaluation", "publication")
+TAG = "published_tag"
 ANSWER_STAGES = ("answers", "judgements")
 """Between index and evaluation, where the corpus file asks for answers."""
 
@@ -202,6 +203,14 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
         kinds={"lancedb"},
         code_version="1",
         deps=[evaluation],
+        check_specs=[
+            check_spec(
+                TAG,
+                "publication",
+                corpus,
+                "The tag that LanceDB clients follow is at the newest publication. Warns, blocks nothing.",
+            )
+        ],
         pool=writer,
         freshness_policy=freshness_policy(corpus),
         description="What readers see: the newest version that passed its gate. Publishing is one atomic act.",
@@ -216,13 +225,27 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
             pipeline = store.pipeline(context, corpus, progress)
             by = context.run.tags.get(BY_TAG) or Settings().by
             published, new = pipeline.publish(reason=config.reason, by=by)
-        return dg.MaterializeResult(
-            metadata=metadata.publication(published, new),
-            data_version=data_version(str(published.number)),
-        )
+            return dg.MaterializeResult(
+                metadata=metadata.publication(published, new),
+                data_version=data_version(str(published.number), published.candidate),
+                check_results=[_tag_result(pipeline)],
+            )
 
     told = invalidation_assets(corpus, publication)
     return [documents, chunks, embeddings, index, *answered, evaluation, publication, *told]
+
+
+def _tag_result(pipeline: Pipeline) -> dg.AssetCheckResult:
+    tag = pipeline.log.published_tag()
+    assert tag is not None, "something is published"
+    return dg.AssetCheckResult(
+        check_name=TAG,
+        passed=tag.problem is None,
+        # Readers of this package are not affected, and whoever follows the run must be told all the same.
+        severity=dg.AssetCheckSeverity.WARN,
+        description=tag.problem,
+        metadata={"publication": tag.publication, "lance_version": tag.belongs},
+    )
 
 
 def _embedded(pipeline: Pipeline, counts: EmbeddingCounts) -> dg.MaterializeResult:

@@ -21,6 +21,7 @@ from rag_assets.orchestration.failures import reported
 from rag_assets.orchestration.jobs import job_name
 from rag_assets.orchestration.resources import StoreResource
 from rag_assets.orchestration.tags import BY_TAG, failures, in_flight, newest_run
+from rag_assets.publication.log import PublicationLog
 from rag_assets.store.digest import fingerprint
 from rag_assets.store.objects import ObjectStore
 
@@ -105,19 +106,27 @@ def publication_sensor(corpus: Corpus) -> list[dg.SensorDefinition]:
         job_name=job,
         minimum_interval_seconds=TICK_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Delivers publications, rollbacks and erasures that targets were not told of.",
+        description="Delivers publications, rollbacks and erasures that targets were not told of, and moves the tag "
+        "that LanceDB clients follow where a publisher was killed before it did.",
     )
     def sensor(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.RunRequest | dg.SkipReason:
         if in_flight(context.instance, job):
             return dg.SkipReason("a delivery is not done")
-        now = datetime.now(UTC)
-        due = [target for target in status(ObjectStore.open(store.url), corpus) if _due(target, now)]
+        now, objects = datetime.now(UTC), ObjectStore.open(store.url)
+        log = PublicationLog(objects, corpus.name)
+        tag = log.published_tag()
+        moved = ""
+        if tag is not None and tag.problem is not None:
+            context.log.warning(f"{corpus.name}: {tag.problem}")
+            log.repair()
+            moved = f"; moved the tag: {tag.problem}"
+        due = [target for target in status(objects, corpus) if _due(target, now)]
         if not due:
             if now - _looked(context.cursor) >= LOOK_AGAIN:
                 # A Redis that lost its data is told everything anew; nobody else is sent anything.
-                deliver(ObjectStore.open(store.url), corpus)
+                deliver(objects, corpus)
                 context.update_cursor(now.isoformat())
-            return dg.SkipReason("every target knows what readers see, or rests after a failure")
+            return dg.SkipReason(f"every target knows what readers see, or rests after a failure{moved}")
         # The same state gives the same key until a run has been made of it; a run that could not deliver is
         # followed by another one after a rest.
         newest = newest_run(context.instance, job)

@@ -12,16 +12,16 @@ import polars as pl
 from rag_assets.corpus import Ray
 from rag_assets.errors import DataError, StageIncomplete, StoreUnavailable
 from rag_assets.index import build, bulk
-from rag_assets.index.candidate import Candidate, CandidateStore, Spec
+from rag_assets.index.candidate import CANDIDATE_PREFIX, Candidate, CandidateStore, Spec
 from rag_assets.index.recall import recall_at_10
 from rag_assets.index.schema import table_schema
 from rag_assets.index.table import open_table, translated
 from rag_assets.index.verify import verify_all, verify_changed, verify_indexes
 from rag_assets.pipeline.progress import Progress
+from rag_assets.pipeline.work import changed_since
+from rag_assets.publication.documents import documents_of, everything_changed
 from rag_assets.publication.log import Publication
-from rag_assets.publication.publish import everything_changed
-from rag_assets.publication.retention import CANDIDATE_PREFIX
-from rag_assets.store.snapshots import Snapshot
+from rag_assets.store.snapshots import EMPTY, Snapshot, change_record
 from rag_assets.streaming import Job, cluster
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from rag_assets.pipeline.pipeline import Pipeline
 
-FULL_VERIFY_ROWS = 200_000  # up to here every id and vector is compared on every build
 BULK_DOCUMENTS = 50_000  # below, a cluster's actors take longer to start than one process takes to write
 REBUILD_SHARE = 0.5  # a larger share of changed documents is written faster anew
 
@@ -47,10 +46,12 @@ def build_candidate(
     snapshots = pipeline.snapshots
     if snapshot.documents == 0:
         raise DataError(f"{name}: the sources hold no readable document; nothing can be indexed")
-    base = snapshots.read(head.snapshot if head else 0)
-    gone, come = snapshots.changed(base, snapshot)
-    same_rows = head is not None and spec.same_rows_as(head.spec)
+    changed = None if head is None else changed_since(pipeline, head, snapshot)
+    # Where the difference is not known, everything is written anew.
+    same_rows = head is not None and changed is not None and spec.same_rows_as(head.spec)
+    gone, come = changed or (snapshots.readable(EMPTY), snapshots.readable(snapshot))
     is_update = same_rows and come.height <= REBUILD_SHARE * snapshot.documents
+    changes = change_record(gone, come) if same_rows else _everything(pipeline, snapshot, head)
     progress("candidate", 0, 4)
     if is_update and head is not None:
         table = build.update(objects, name, pipeline.rows, head.version, gone, come)
@@ -75,7 +76,7 @@ def build_candidate(
     fresh = open_table(objects, name, at=tag)
     if fresh is None:
         raise StoreUnavailable(f"{name}: the table vanished while it was being built")
-    if is_update and head is not None and facts["rows"] > FULL_VERIFY_ROWS:
+    if is_update and head is not None and facts["rows"] > pipeline.full_verify_rows:
         removed = gone.join(come, on="document_id", how="anti")["document_id"]
         # Of what is gone, the stores may not hold the chunks any more: the published version tells how many they were.
         before = build.count_rows_of(objects, name, head.version, gone["document_id"])
@@ -93,10 +94,6 @@ def build_candidate(
     kept = _poisoned_before(pipeline, head, gone) if is_update and head is not None else 0
     if kept is None:
         poisoned, kept = pipeline.rows.poisoned(snapshots.readable(snapshot)), 0
-    if same_rows:
-        changes = snapshots.changes(base, snapshot)
-    else:
-        changes = everything_changed(snapshots, base.number, snapshot.number)
     candidate = Candidate(
         version=version,
         base=head.number if head else 0,
@@ -116,6 +113,13 @@ def build_candidate(
     CandidateStore(objects, name).write(candidate, changes)
     progress("candidate", 4, 4)
     return candidate
+
+
+def _everything(pipeline: Pipeline, snapshot: Snapshot, head: Publication | None) -> pl.DataFrame:
+    """The change record where no document is known to read as before."""
+    after = pipeline.snapshots.readable(snapshot)["document_id"]
+    before = documents_of(pipeline.objects, pipeline.corpus.name, head) if head else after.clear()
+    return everything_changed(before, after)
 
 
 def _poisoned_before(pipeline: Pipeline, head: Publication, gone: pl.DataFrame) -> int | None:

@@ -116,7 +116,7 @@ def _traces(
     wanted = sorted({name for row in failing for name in _documents(row)})
     if not wanted:
         return {}
-    rows = pipeline.snapshots.rows_of(pipeline.snapshots.read(candidate.snapshot), wanted)
+    rows = pipeline.snapshots.rows_of(pipeline.snapshot_of(candidate), wanted)
     sources = dict(
         zip(
             (source.prefix for source in pipeline.corpus.sources),

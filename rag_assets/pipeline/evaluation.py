@@ -40,7 +40,7 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
     measured = _measure(pipeline, Version(candidate.tag, candidate.version), progress)
     # Search cannot find what is gone: such questions say nothing about this candidate.
     questions = measured.figures.filter(~pl.col("question_id").is_in([one.question_id for one in stale]))
-    questions = with_slices(questions, _document_slices(pipeline, candidate.snapshot))
+    questions = with_slices(questions, _document_slices(pipeline, candidate))
     measured = replace(measured, figures=questions)
     published = _published(pipeline, candidate.version, progress)
     slices = slice_rows(
@@ -51,7 +51,7 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
     )
     incomparable = _incomparable(pipeline, published)
     base = pipeline.log.find(candidate.base) if candidate.base in pipeline.log.versions() else None
-    quarantined = pipeline.snapshots.read(candidate.snapshot).quarantined
+    quarantined = pipeline.snapshot_of(candidate).quarantined
     diagnoses, left_out = diagnose_all(
         pipeline,
         candidate,
@@ -198,10 +198,10 @@ def _costs(pipeline: Pipeline, candidate: Candidate, questions: pl.DataFrame) ->
     return found
 
 
-def _document_slices(pipeline: Pipeline, snapshot: int) -> pl.DataFrame:
+def _document_slices(pipeline: Pipeline, candidate: Candidate) -> pl.DataFrame:
     """document_id and the slices of each document: its source, type and tenant, where it says one."""
     rows = pipeline.snapshots.rows(
-        pipeline.snapshots.read(snapshot), ("document_id", "source", "format", "metadata")
+        pipeline.snapshot_of(candidate), ("document_id", "source", "format", "metadata")
     )
     tenant = pl.col("metadata").str.json_path_match("$.tenant")
     return rows.select(
@@ -219,7 +219,7 @@ def _stale(pipeline: Pipeline, gold: GoldSet | None, candidate: Candidate) -> tu
     """Questions that want documents which the candidate's snapshot does not have, not even quarantined."""
     if gold is None:
         return ()
-    snapshot = pipeline.snapshots.read(candidate.snapshot)
+    snapshot = pipeline.snapshot_of(candidate)
     present = set(pipeline.snapshots.rows(snapshot, ("document_id",))["document_id"])
     return tuple(
         StaleQuestion(question_id=question.id, question=question.question, documents=gone)

@@ -117,9 +117,13 @@ def acknowledge(inbox: Inbox, objects: ObjectStore, corpus: str) -> int:
     head = PublicationLog(objects, corpus).head()
     if head is None:
         return 0
-    latest = SnapshotStore(objects, corpus).latest()
-    contained = latest.number if latest.digest == head.spec.snapshot else head.snapshot
-    return inbox.acknowledge(corpus, contained, head.number)
+    snapshots = SnapshotStore(objects, corpus)
+    latest = snapshots.latest()
+    if latest.digest == head.spec.snapshot:
+        return inbox.acknowledge(corpus, latest.number, head.number)
+    if snapshots.find(head.snapshot, head.spec.snapshot) is None:
+        return 0  # its record was lost, and its number may be another snapshot's by now
+    return inbox.acknowledge(corpus, head.snapshot, head.number)
 
 
 def _carry_out(

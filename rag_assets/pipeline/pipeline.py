@@ -59,6 +59,7 @@ from rag_assets.streaming import Ahead, Place, StreamEngine, open_engine
 if TYPE_CHECKING:
     from rag_assets.inbox import Inbox
 
+FULL_VERIFY_ROWS = 200_000  # a larger table is not read as a whole for a small change
 BuildState = Literal["built", "reused", "unchanged", "held"]
 
 
@@ -71,6 +72,7 @@ class Pipeline:
         run_id: under which the facts of the stages are recorded.
         progress: told how far a stage has come.
         inbox: where events wait; None leaves them there.
+        full_verify_rows: rows up to which every build compares every row.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Pipeline:
         run_id: str,
         progress: Progress = silent,
         inbox: Inbox | None = None,
+        full_verify_rows: int = FULL_VERIFY_ROWS,
     ) -> None:
         self.objects = objects
         self.corpus = corpus
@@ -88,6 +91,7 @@ class Pipeline:
         self.log = PublicationLog(objects, corpus.name)
         self.runs = RunRecords(objects, corpus.name)
         self.run_id = run_id
+        self.full_verify_rows = full_verify_rows
         self._progress = progress
         self._inbox = inbox
 
@@ -301,16 +305,12 @@ class Pipeline:
         self.log.repair()
         head = self.log.head()
         spec = self.spec(snapshot)
-        store = CandidateStore(self.objects, self.corpus.name)
-        latest = store.latest()
         state: BuildState
         if head is not None and head.spec == spec:
-            candidate, state = store.read(head.version), "unchanged"
+            candidate, state = self._published(head), "unchanged"
         elif head is not None and spec.digest in head.held:
-            candidate, state = store.read(head.version), "held"
-        elif (
-            latest is not None and latest.base == (head.number if head else 0) and self._stands(latest, spec)
-        ):
+            candidate, state = self._published(head), "held"
+        elif (latest := self._newest(spec)) is not None and latest.base == (head.number if head else 0):
             candidate, state = latest, "reused"
         else:
             candidate, state = self._build(snapshot, spec, head), "built"
@@ -327,11 +327,10 @@ class Pipeline:
         """
         head = self.log.head()
         spec = self.spec(self.snapshots.latest())
-        store = CandidateStore(self.objects, self.corpus.name)
-        latest = store.latest()
         if head is not None and (head.spec == spec or spec.digest in head.held):
-            return store.read(head.version)
-        if latest is None or not self._stands(latest, spec):
+            return self._published(head)
+        latest = self._newest(spec)
+        if latest is None:
             raise VerificationFailed(f"{self.corpus.name}: the index of the latest snapshot is not built yet")
         return latest
 
@@ -391,7 +390,8 @@ class Pipeline:
         started = time.perf_counter()
         candidate = self.latest_candidate()
         head = self.log.head()
-        if head is not None and head.version == candidate.version:
+        if head is not None and head.candidate == candidate.tag:
+            self.log.repair()
             publication, new = head, False
             if candidate.spec != self.spec(self.snapshots.latest()):
                 # Held back by a rollback; what it went back to may hold what was erased since.
@@ -432,10 +432,32 @@ class Pipeline:
             versions.append(Version(before.candidate, before.version))
         return [AnsweredVersion(self, version) for version in versions]
 
-    def _stands(self, candidate: Candidate, spec: Spec) -> bool:
-        """Whether a recorded candidate is of this spec and its version is still in the table."""
+    def snapshot_of(self, candidate: Candidate) -> Snapshot:
+        """The snapshot that a candidate was built over; the latest one where that was lost or replaced."""
+        found = self.snapshots.find(candidate.snapshot, candidate.spec.snapshot)
+        return self.snapshots.latest() if found is None else found
+
+    def _newest(self, spec: Spec) -> Candidate | None:
+        """The newest candidate that is still in the table, if it is of this spec."""
         tags = read_tags(self.objects, self.corpus.name)
-        return candidate.spec == spec and tags.get(candidate.tag) == candidate.version
+        found = CandidateStore(self.objects, self.corpus.name).newest(tags)
+        return found if found is not None and found.spec == spec else None
+
+    def _published(self, head: Publication) -> Candidate:
+        """The candidate that is published; what the log says of it where its own record was lost."""
+        found = CandidateStore(self.objects, self.corpus.name).find(head.version, head.candidate)
+        return found or Candidate(
+            version=head.version,
+            base=head.number - 1,
+            snapshot=head.snapshot,
+            spec=head.spec,
+            documents=head.documents,
+            chunks=head.chunks,
+            tag=head.candidate,
+            changes=head.changes,
+            facts=head.facts,
+            about=head.about,
+        )
 
     def _build(self, snapshot: Snapshot, spec: Spec, head: Publication | None) -> Candidate:
         try:

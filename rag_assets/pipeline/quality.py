@@ -81,7 +81,10 @@ def _published(now: StageTable) -> StageTable | None:
         publication = pipeline.log.find(number)
         if not _same_settings(now, publication.spec):
             return None
-        then = StageTable(pipeline, now.stage, pipeline.snapshots.read(publication.snapshot), number)
+        snapshot = pipeline.snapshots.find(publication.snapshot, publication.spec.snapshot)
+        if snapshot is None:
+            continue
+        then = StageTable(pipeline, now.stage, snapshot, number)
         # What was judged may be published by now; then it is compared with what was published before.
         if then.key != now.key:
             return then

@@ -22,7 +22,8 @@ LISTED_DOCUMENTS = 100  # quarantined documents that status lists, at most
 
 def status(objects: ObjectStore, corpus: Corpus) -> dict[str, Any]:
     """The ``status`` object of the command line. Fields about the publication are null before the first."""
-    head = PublicationLog(objects, corpus.name).head()
+    log = PublicationLog(objects, corpus.name)
+    head, tag = log.head(), log.published_tag()
     snapshots = SnapshotStore(objects, corpus.name)
     snapshot = snapshots.latest()
     rejected = _rejected(snapshots, snapshot)
@@ -33,6 +34,8 @@ def status(objects: ObjectStore, corpus: Corpus) -> dict[str, Any]:
         "corpus": corpus.name,
         "publication": head.number if head else None,
         "lance_version": head.version if head else None,
+        "published_version": tag.found if tag else None,
+        "tag_problem": tag.problem if tag else None,
         "snapshot": head.snapshot if head else None,
         "documents": head.documents if head else 0,
         "chunks": head.chunks if head else 0,

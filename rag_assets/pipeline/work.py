@@ -11,7 +11,10 @@ from rag_assets import corpus as models
 from rag_assets.parsing.batch import document_store
 from rag_assets.parsing.stage import restore_texts
 from rag_assets.sources.open import open_sources
-from rag_assets.store.objects import ObjectStore
+from rag_assets.publication.log import Publication
+from rag_assets.store.files import warn
+from rag_assets.store.objects import ObjectLost, ObjectStore
+from rag_assets.store.snapshots import Snapshot
 
 if TYPE_CHECKING:
     from rag_assets.pipeline.pipeline import Pipeline
@@ -28,9 +31,27 @@ def documents_to_process(pipeline: Pipeline, *, everything: bool = False) -> pl.
     head = None if everything else pipeline.log.head()
     if head is not None:
         spec = pipeline.spec(snapshot)
-        if (head.spec.chunker, head.spec.embedder) == (spec.chunker, spec.embedder):
-            return pipeline.snapshots.changed(pipeline.snapshots.read(head.snapshot), snapshot)[1]
+        changed = changed_since(pipeline, head, snapshot)
+        if changed is not None and (head.spec.chunker, head.spec.embedder) == (spec.chunker, spec.embedder):
+            return changed[1]
     return pipeline.snapshots.readable(snapshot)
+
+
+def changed_since(
+    pipeline: Pipeline, head: Publication, snapshot: Snapshot
+) -> tuple[pl.DataFrame, pl.DataFrame] | None:
+    """Documents that are gone or changed since a publication, and those that are new or changed.
+
+    None where the snapshot of the publication was lost, damaged or replaced: the difference is not known.
+    """
+    base = pipeline.snapshots.find(head.snapshot, head.spec.snapshot)
+    if base is None:
+        return None
+    try:
+        return pipeline.snapshots.changed(base, snapshot)
+    except ObjectLost as error:
+        warn(str(error))
+        return None
 
 
 def restore(objects: ObjectStore, corpus: models.Corpus, documents: pl.DataFrame) -> None:

@@ -1,36 +1,54 @@
 """The publication log: numbered, append-only, claimed by whoever creates the next tag first.
 
 Publication *n* **is** the Lance tag ``pub-<n>``; LanceDB creates a tag only if it is absent, so
-one of many publishers wins. The record is written before the claim, under a name that holds
-number and version: a crash in between leaves a record without a tag, which nobody reads. The
-tag ``published`` follows and is repaired by whoever comes next.
+one of many publishers wins. Each writes what it claims before its claim, under a name of its own; only
+the winner's becomes the record, whose name is number and version. A crash in between leaves the claim,
+from which the record is made.
+
+The tag ``published`` follows. LanceDB moves a tag without a condition, so every publisher looks again
+after it moved the tag; a publisher that is killed before leaves this to the next run.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 from pydantic import TypeAdapter
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 from rag_assets.errors import NotPublished, PublicationConflict
 from rag_assets.index.candidate import CHANGES, Spec
-from rag_assets.index.table import FOLDER, open_table, read_tags, translated
+from rag_assets.index.table import FOLDER, IndexUnavailable, drop_tag, open_table, read_tags, translated
 from rag_assets.store.files import parquet_bytes, read_parquet, read_record
-from rag_assets.store.objects import ObjectStore
+from rag_assets.store.objects import ObjectLost, ObjectStore
 
 if TYPE_CHECKING:
     from lancedb.table import LanceTable
 
 PUBLISHED = "published"
 LONGEST_CLAIM = 3600.0  # seconds from the beginning of a flush to the tag that follows it
+HOLD_PREFIX = "hold-"
+MOVES = 12  # attempts to move the tag ``published`` while other publishers move it, too
+MOVING_SECONDS = 30.0
+LOOKS = 3  # at a difference, before it is reported: a publisher may be moving the tag in this moment
 _TAG = re.compile(r"^pub-(\d{8})$")
-_RECORD_NAME = re.compile(r"/(\d{8})-(\d{10})\.json$")
+_RECORD_NAME = re.compile(r"/publications/(?:claims/)?(\d{8})-(\d{10})(?:\.json$|/)")
 
 
 @dataclass(frozen=True)
@@ -75,6 +93,32 @@ class Publication:
 _RECORD = TypeAdapter(Publication)
 
 
+@dataclass(frozen=True)
+class PublishedTag:
+    """Where the tag ``published`` is, and where it belongs.
+
+    Attributes:
+        publication: number of the newest publication.
+        belongs: Lance version of the newest publication.
+        found: Lance version that the tag names; None when there is no such tag.
+    """
+
+    publication: int
+    belongs: int
+    found: int | None
+
+    @property
+    def problem(self) -> str | None:
+        """What LanceDB clients without this package see instead of the newest publication, or None."""
+        if self.found == self.belongs:
+            return None
+        seen = "is missing" if self.found is None else f"is at version {self.found}"
+        return (
+            f"the tag {PUBLISHED!r} {seen}, but publication {self.publication} is version {self.belongs}: LanceDB "
+            "clients that follow the tag do not see what is published; the next run moves the tag"
+        )
+
+
 class PublicationLog:
     """The log of one corpus."""
 
@@ -93,14 +137,57 @@ class PublicationLog:
         versions = self.versions()
         return self._read(max(versions), versions[max(versions)]) if versions else None
 
+    def published_tag(self) -> PublishedTag | None:
+        """Where the tag ``published`` is; None before the first publication. Looks again at a difference."""
+        looks = Retrying(
+            stop=stop_after_attempt(LOOKS),
+            wait=wait_random_exponential(multiplier=0.05, max=0.5),
+            retry=retry_if_result(lambda tag: tag is not None and tag.problem is not None),
+            retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+        )
+        found: PublishedTag | None = looks(self._look)
+        return found
+
     def repair(self) -> None:
-        """Point the tag ``published`` at the newest publication, whoever claimed it and was killed then."""
+        """Finish the newest publication: its record, and the tag ``published``, looked at again until it is there.
+
+        The look comes last: a publisher that was slow may have undone a faster one's move, and then
+        sees that. So once every publisher has returned, the tag is at the newest publication.
+
+        Raises:
+            PublicationConflict: other publishers kept moving the tag; nothing is lost, run again.
+            IndexUnavailable: LanceDB could not move it.
+        """
+        attempts = Retrying(
+            stop=stop_after_attempt(MOVES) | stop_after_delay(MOVING_SECONDS),
+            wait=wait_random_exponential(multiplier=0.01, max=0.5),
+            retry=retry_if_exception_type((PublicationConflict, IndexUnavailable)),
+            reraise=True,
+        )
+        versions = self.versions()
+        if versions:
+            self._enter(max(versions), versions[max(versions)])
+        attempts(self._settle)
+
+    def _look(self) -> PublishedTag | None:
         tags = read_tags(self._objects, self._corpus)
         versions = _numbered(tags)
-        if versions and tags.get(PUBLISHED) != versions[max(versions)]:
-            table = open_table(self._objects, self._corpus)
-            assert table is not None, "a tag implies a table"
-            _point(table, versions[max(versions)], exists=PUBLISHED in tags)
+        if not versions:
+            return None
+        return PublishedTag(max(versions), versions[max(versions)], tags.get(PUBLISHED))
+
+    def _settle(self) -> None:
+        """Move the tag unless it is where it belongs. Raises PublicationConflict after a move, to look again."""
+        tag = self._look()
+        if tag is None or tag.found == tag.belongs:
+            return
+        table = open_table(self._objects, self._corpus)
+        assert table is not None, "a tag implies a table"
+        _point(table, tag.belongs, exists=tag.found is not None)
+        raise PublicationConflict(
+            f"{self._corpus}: publication {tag.publication} is what readers see, but other publishers kept moving the "
+            f"tag {PUBLISHED!r}; run again to move it"
+        )
 
     def find(self, number: int) -> Publication:
         """A retained publication. Raises NotPublished naming the retained ones."""
@@ -124,11 +211,8 @@ class PublicationLog:
         """All publications that were ever claimed and are on record, oldest first."""
         versions = self.versions()
         found: dict[int, Publication] = {}
-        for info in self._objects.list(self._root):
-            match = _RECORD_NAME.search(info.path)
-            if match is None:
-                continue
-            number, version = int(match[1]), int(match[2])
+        names = (_RECORD_NAME.search(info.path) for info in self._objects.list(self._root))
+        for number, version in {(int(name[1]), int(name[2])) for name in names if name}:
             # Beyond the retained ones only winners' records are left; see ``drop``.
             if versions and (versions.get(number) == version or number < min(versions)):
                 found[number] = self._read(number, version)
@@ -136,7 +220,36 @@ class PublicationLog:
 
     def changes(self, publication: Publication) -> pl.DataFrame:
         """document_id and change (added, changed, removed) against the previous publication."""
-        return read_parquet(self._objects, self._path(publication, "parquet"), CHANGES)
+        return read_parquet(
+            self._objects,
+            self._path(publication.number, publication.version, "parquet"),
+            CHANGES,
+        )
+
+    @contextmanager
+    def holding(self, publication: Publication) -> Iterator[None]:
+        """Protect the version of a retained publication while it is claimed once more.
+
+        Retention may drop the publication and delete its version at the same time. The tag that is made
+        here is seen by every retention that drops the publication after it was found retained.
+
+        Raises:
+            NotPublished: the publication is not retained any more.
+        """
+        table = open_table(self._objects, self._corpus)
+        assert table is not None, "a publication implies a table"
+        tag = f"{HOLD_PREFIX}{uuid.uuid4().hex}"
+        try:
+            with translated(f"protect publication {publication.number}"):
+                table.tags.create(tag, publication.version)
+        except IndexUnavailable:
+            self.find(publication.number)
+            raise
+        try:
+            self.find(publication.number)
+            yield
+        finally:
+            drop_tag(self._objects, self._corpus, tag)
 
     def claim(self, publication: Publication, changes: pl.DataFrame) -> Publication:
         """Publish: from the moment the tag exists, this is what readers see.
@@ -151,26 +264,29 @@ class PublicationLog:
         table = open_table(self._objects, self._corpus)
         assert table is not None, "a candidate implies a table"
         publication = replace(publication, time=datetime.now(UTC).isoformat(timespec="seconds"))
-        path, record = self._path(publication, "json"), json.dumps(asdict(publication), indent=2).encode()
-        self._objects.put(self._path(publication, "parquet"), parquet_bytes(changes))
-        # Who publishes the same version at this moment may have won already: its record must stay.
-        created = self._objects.create(path, record)
+        record = json.dumps(asdict(publication), indent=2).encode()
+        self._forget_lost(publication)
+        # Some stores tell times of modification in whole seconds; within one, the name tells the order.
+        name = f"{time.time_ns():020d}-{uuid.uuid4().hex}.json"
+        claim = f"{self._claims(publication.number, publication.version)}/{name}"
+        self._objects.put(
+            self._path(publication.number, publication.version, "parquet"), parquet_bytes(changes)
+        )
+        self._objects.put(claim, record)
         self.flush()
         try:
             table.tags.create(publication.tag, publication.version)
         except (RuntimeError, ValueError, OSError) as error:
             if "already exists" in str(error):
+                self._objects.delete([claim])
                 raise PublicationConflict(
                     f"{self._corpus}: publication {publication.number} was claimed by another run; run again"
                 ) from error
             with translated(f"claim {publication.tag}"):
                 raise
-        written = [self._tags]
-        if not created:  # it is of one who lost this claim, or was killed before it
-            self._objects.put(path, record)
-            written.append(self._root)
+        self._objects.put(self._path(publication.number, publication.version, "json"), record)
         self.repair()
-        self._objects.sync(*written, since=self._last_claim())
+        self._objects.sync(self._tags, since=self._last_claim())
         return publication
 
     def flush(self) -> None:
@@ -197,25 +313,64 @@ class PublicationLog:
 
     def drop(self, numbers: list[int]) -> None:
         """Let old publications go: their versions are no longer protected; their records stay."""
-        table = open_table(self._objects, self._corpus)
         versions = self.versions()
         for number in numbers:
-            assert table is not None and number in versions
+            if number not in versions:  # another run dropped it meanwhile
+                continue
+            self._enter(number, versions[number])
             losers = [
                 info.path
                 for info in self._objects.list(self._root)
-                if info.path.rsplit("/", 1)[1].startswith(f"{number:08d}-")
-                and not info.path.rsplit("-", 1)[1].startswith(f"{versions[number]:010d}.")
+                if f"/{number:08d}-" in info.path
+                and not info.path.startswith(self._path(number, versions[number], ""))
             ]
             self._objects.delete(losers)
-            with translated(f"drop pub-{number:08d}"):
-                table.tags.delete(f"pub-{number:08d}")
+            drop_tag(self._objects, self._corpus, f"pub-{number:08d}")
 
-    def _path(self, publication: Publication, suffix: str) -> str:
-        return f"{self._root}/{publication.number:08d}-{publication.version:010d}.{suffix}"
+    def _path(self, number: int, version: int, suffix: str) -> str:
+        return f"{self._root}/{number:08d}-{version:010d}.{suffix}"
+
+    def _forget_lost(self, publication: Publication) -> None:
+        """Delete the record of another candidate that had this number and version: its table was lost."""
+        path = self._path(publication.number, publication.version, "json")
+        found = self._objects.find(path)
+        if found is not None and _candidate(found) != publication.candidate:
+            self._objects.delete([path])
+
+    def _claims(self, number: int, version: int) -> str:
+        """The folder of what publishers of a version wrote before they claimed a number."""
+        return f"{self._root}/claims/{number:08d}-{version:010d}"
+
+    def _newest_claim(self, number: int, version: int) -> str | None:
+        """Path of the claim that won: older ones are of publishers that were killed before their claims."""
+        found = list(self._objects.list(self._claims(number, version)))
+        return max(found, key=lambda info: (info.modified, info.path)).path if found else None
+
+    def _enter(self, number: int, version: int) -> None:
+        """Make the record from the claim that won, where its publisher was killed before it did."""
+        path = self._path(number, version, "json")
+        if self._objects.find(path) is None:
+            claim = self._newest_claim(number, version)
+            if claim is not None:
+                self._objects.put(path, self._objects.get(claim))
 
     def _read(self, number: int, version: int) -> Publication:
-        return read_record(self._objects, f"{self._root}/{number:08d}-{version:010d}.json", _RECORD)
+        try:
+            return read_record(self._objects, self._path(number, version, "json"), _RECORD)
+        except ObjectLost:  # or its publisher was killed before it wrote the record
+            claim = self._newest_claim(number, version)
+            if claim is None:
+                raise
+            return read_record(self._objects, claim, _RECORD)
+
+
+def _candidate(record: bytes) -> str | None:
+    """The candidate that a record names; None when it is damaged."""
+    try:
+        found = json.loads(record)
+    except ValueError:
+        return None
+    return found.get("candidate") if isinstance(found, dict) else None
 
 
 def _numbered(tags: Mapping[str, int]) -> dict[int, int]:

@@ -6,6 +6,8 @@ version, and the rules of the corpus file are applied to it again.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 
 from rag_assets import corpus as models
@@ -17,10 +19,10 @@ from rag_assets.evaluation.standards import Standards, max_unjudged_share
 from rag_assets.index.candidate import Candidate, CandidateStore
 from rag_assets.index.table import open_table
 from rag_assets.index.verify import verify_indexes
+from rag_assets.publication.documents import changes_between, documents_of
 from rag_assets.publication.log import Publication, PublicationLog
 from rag_assets.store.erasures import ErasureLog
 from rag_assets.store.objects import ObjectStore
-from rag_assets.store.snapshots import SnapshotStore
 
 
 def publish(
@@ -102,62 +104,35 @@ def rollback(objects: ObjectStore, corpus: str, to: int | None, *, reason: str, 
         )
     require_nothing_erased(objects, corpus, target)
     held = {*head.held, head.spec.digest} - {target.spec.digest}
-    publication = Publication(
-        **{
-            **target.__dict__,
-            "number": head.number + 1,
-            "kind": "rollback",
-            "reason": reason or f"rollback to publication {target.number}",
-            "by": by,
-            "held": tuple(sorted(held)),
-        }
+    changes = changes_between(objects, corpus, head, target)
+    publication = replace(
+        target,
+        number=head.number + 1,
+        kind="rollback",
+        reason=reason or f"rollback to publication {target.number}",
+        by=by,
+        changes=dict(changes.group_by("change").len().iter_rows()),
+        held=tuple(sorted(held)),
     )
-    snapshots = SnapshotStore(objects, corpus)
-    if target.spec.same_rows_as(head.spec):
-        changes = snapshots.changes(snapshots.read(head.snapshot), snapshots.read(target.snapshot))
-    else:
-        changes = everything_changed(snapshots, head.snapshot, target.snapshot)
-    counted = dict(changes.group_by("change").len().iter_rows())
-    return log.claim(
-        Publication(**{**publication.__dict__, "changes": counted}),
-        changes,
-    )
+    with log.holding(target):
+        return log.claim(publication, changes)
 
 
 def require_nothing_erased(objects: ObjectStore, corpus: str, target: Publication) -> None:
     """Raise NotPublished if a publication holds documents that have been erased since it was built."""
-    snapshots = SnapshotStore(objects, corpus)
     erased = [
         name
         for name, mark in ErasureLog(objects, corpus).marks().items()
         # Where a new document took the place, older publications hold the old one.
         if not mark.lifted or target.snapshot <= mark.snapshot
     ]
-    rows = snapshots.rows_of(snapshots.read(target.snapshot), erased, ("document_id", "status"))
-    found = rows.filter(pl.col("status") == "ok")["document_id"]
+    found = documents_of(objects, corpus, target, among=erased) if erased else pl.Series(dtype=pl.String)
     if found.len():
         raise NotPublished(
             f"{corpus}: publication {target.number} holds {found.len()} documents that have been erased since, "
             f"{found[0]!r} among them; go to a publication without them (rag-assets rollback --to), or mend the "
             "sources and run"
         )
-
-
-def everything_changed(snapshots: SnapshotStore, old: int, new: int) -> pl.DataFrame:
-    """The change record when chunks or vectors were made anew: no document reads as before."""
-    before, after = (
-        snapshots.rows(snapshots.read(number), ("document_id", "status"))
-        .filter(pl.col("status") == "ok")
-        .select("document_id")
-        for number in (old, new)
-    )
-    return pl.concat(
-        [
-            after.join(before, on="document_id", how="anti").with_columns(change=pl.lit("added")),
-            after.join(before, on="document_id", how="semi").with_columns(change=pl.lit("changed")),
-            before.join(after, on="document_id", how="anti").with_columns(change=pl.lit("removed")),
-        ]
-    )
 
 
 def headline(report: Report) -> dict[str, float]:

@@ -55,7 +55,7 @@ class PublishedIndex:
         self._poll_seconds = poll_seconds
         self._looked = time.monotonic()
         self._embedder: tuple[Mapping[str, Any], Embedder] | None = None
-        self._open()
+        self._open(PublicationLog(objects, corpus).head())
 
     @property
     def publication(self) -> Publication:
@@ -82,21 +82,22 @@ class PublishedIndex:
             return self._index.search(text, k, mode, where)
 
     def refresh(self) -> bool:
-        """Move to the newest publication. True if there was one."""
+        """Move to the newest publication. True if there was one.
+
+        Also where a corpus was deleted and built anew, and has come to the same number.
+        """
         self._looked = time.monotonic()
-        versions = PublicationLog(self._objects, self._corpus).versions()
-        if versions and max(versions) == self._publication.number:
+        head, seen = PublicationLog(self._objects, self._corpus).head(), self._publication
+        if head is not None and (head.number, head.candidate) == (seen.number, seen.candidate):
             return False
-        self._open()
+        self._open(head)
         return True
 
     def table(self) -> LanceTable:
         """The pinned LanceDB table, for queries of one's own."""
         return self._table
 
-    def _open(self) -> None:
-        log = PublicationLog(self._objects, self._corpus)
-        publication = log.head()
+    def _open(self, publication: Publication | None) -> None:
         if publication is None:
             raise NotPublished(
                 f"{self._corpus}: nothing is published in {self._objects.url} yet; run it first"

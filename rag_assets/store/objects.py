@@ -48,6 +48,7 @@ _RETRY: RetryConfig = {
 }
 _S3_URL = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]+(/[^?#]*)?")
 _DELETES_AT_ONCE = 16
+_CLOCK = "clock"
 
 
 class ObjectLost(StoreUnavailable):
@@ -176,6 +177,14 @@ class ObjectStore:
         except ValueError:  # how obstore refuses a path that no object can have
             return None
         return _info(meta)
+
+    def now(self) -> datetime:
+        """The time on the clock of the store, which also tells when objects were modified. Writes one small object."""
+        self.put(_CLOCK, b"")
+        written = self.info(_CLOCK)
+        if written is None:
+            raise ObjectNotFound(f"{self.uri(_CLOCK)}: no such object")
+        return written.modified
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """All objects below a prefix (a folder, without trailing slash), in no order.

@@ -95,6 +95,18 @@ class SnapshotStore:
         """One snapshot by number. Raises ObjectLost."""
         return EMPTY if number == 0 else read_record(self._objects, self._path(number), _RECORD)
 
+    def find(self, number: int, digest: str) -> Snapshot | None:
+        """A snapshot by number and digest; None when its record was lost, or replaced by another one's.
+
+        A number alone does not name a state: where the newest record was lost, the next run gives its
+        number to what the sources hold then.
+        """
+        try:
+            found = self.read(number)
+        except ObjectLost:
+            return None
+        return found if found.digest == digest else None
+
     def rows(self, snapshot: Snapshot, columns: tuple[str, ...] | None = None) -> pl.DataFrame:
         """One row per document in the order of ids; ``columns`` of ``SCHEMA``, ``document_id`` among them."""
         return self._read_buckets(snapshot.buckets, columns or tuple(SCHEMA.names()))
@@ -147,16 +159,7 @@ class SnapshotStore:
 
     def changes(self, old: Snapshot, new: Snapshot) -> pl.DataFrame:
         """Which readable documents differ: document_id and change (added, changed, removed)."""
-        gone, come = (frame.select("document_id") for frame in self.changed(old, new))
-        both = gone.join(come, on="document_id", how="semi")
-        parts = {
-            "added": come.join(both, on="document_id", how="anti"),
-            "changed": both,
-            "removed": gone.join(both, on="document_id", how="anti"),
-        }
-        return pl.concat(
-            [part.sort("document_id").with_columns(change=pl.lit(name)) for name, part in parts.items()]
-        )
+        return change_record(*self.changed(old, new))
 
     def commit(
         self, parent: Snapshot, upserts: pl.DataFrame, removed: pl.Series, facts: Mapping[str, Any]
@@ -234,6 +237,20 @@ class SnapshotStore:
             path = f"{self._root}/buckets/{name}.parquet"
             frames.append(read_parquet(self._objects, path, {column: SCHEMA[column] for column in columns}))
         return pl.concat(frames).sort("document_id")
+
+
+def change_record(gone: pl.DataFrame, come: pl.DataFrame) -> pl.DataFrame:
+    """document_id and change (added, changed, removed) of documents that ``SnapshotStore.changed`` found."""
+    before, after = gone.select("document_id"), come.select("document_id")
+    both = before.join(after, on="document_id", how="semi")
+    parts = {
+        "added": after.join(both, on="document_id", how="anti"),
+        "changed": both,
+        "removed": before.join(both, on="document_id", how="anti"),
+    }
+    return pl.concat(
+        [part.sort("document_id").with_columns(change=pl.lit(name)) for name, part in parts.items()]
+    )
 
 
 def _ok(rows: pl.DataFrame) -> pl.DataFrame:

@@ -14,6 +14,7 @@ import redis
 
 from rag_assets import AnswerCache
 from rag_assets.inbox import Change, Inbox
+from rag_assets.index.table import open_table
 from rag_assets.invalidation.ledger import FIRST_PAUSE
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.publication.publish import rollback
@@ -161,3 +162,20 @@ def test_an_erasure_is_told_before_the_publication_that_contains_it(
     assert head is not None and head.number == 1, "nothing new is published yet"
     assert place.kept("from a") == []
     assert not place.cache.put("late", b"late", ["a.md"], 1)
+
+
+def test_a_tag_that_a_killed_publisher_left_behind_is_reported_and_moved(place: Place) -> None:
+    place.workspace.write("a.md", document(11))
+    result = place.start("job")
+    (check,) = [one for one in result.get_asset_check_evaluations() if one.check_name == "published_tag"]
+    assert check.passed
+    log = place.workspace.pipeline()[0].log
+    table = open_table(place.workspace.objects, place.name)
+    assert table is not None
+    table.tags.update("published", log.find(1).version)
+    found = place.tick()
+    assert f"is at version {log.find(1).version}, but publication 2 is version {log.find(2).version}" in str(
+        found
+    )
+    assert table.tags.get_version("published") == log.find(2).version
+    assert "the tag" not in str(place.tick())

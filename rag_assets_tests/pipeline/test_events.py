@@ -19,6 +19,7 @@ from rag_assets.inbox import Change, Inbox
 from rag_assets.inbox.event import Kind
 from rag_assets.invalidation.cache import AnswerCache
 from rag_assets.invalidation.deliver import deliver
+from rag_assets.pipeline.events import acknowledge
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.publication.publish import rollback
 from rag_assets.store.erasures import ErasureLog
@@ -239,6 +240,20 @@ def test_an_event_that_changes_nothing_is_done_without_a_publication(place: Plac
     place.run()
     assert place.states() == {"e1": "done"}
     assert place.pipeline().log.head() == head
+
+
+def test_an_event_is_not_done_by_a_publication_whose_snapshot_was_lost(place: Place) -> None:
+    place.accept(change("e1", "cms/x.md", "created", 1, "one"))
+    place.run()
+    place.workspace.objects.delete(["corpora/handbook/snapshots/00000002.json"])
+    place.accept(change("e2", "cms/y.md", "created", 2, "two"))
+    pipeline = place.apply(only_events=False)
+    assert pipeline.snapshots.latest().number == 2, "the number of the published snapshot is in use again"
+    assert acknowledge(place.inbox, place.workspace.objects, "handbook") == 0
+    assert place.states()["e2"] == "applied"
+    place.run()
+    assert place.states() == {"e1": "done", "e2": "done"}
+    assert "cms/y.md" in place.published()
 
 
 def test_runs_that_fail_because_something_is_down_do_not_count_against_events(
