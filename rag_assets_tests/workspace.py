@@ -97,15 +97,17 @@ class Workspace:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
-    def pipeline(self, run_id: str = "run", poison: str | None = None) -> tuple[Pipeline, CountingEmbedder]:
-        pipeline = Pipeline(self.objects, self.corpus, run_id=run_id)
+    def pipeline(
+        self, run_id: str = "run", poison: str | None = None, full_verify_rows: int | None = None
+    ) -> tuple[Pipeline, CountingEmbedder]:
+        pipeline = Pipeline(self.objects, self.corpus, run_id=run_id, full_verify_rows=full_verify_rows)
         embedder = CountingEmbedder(open_embedder(self.corpus.embedder), poison)
         pipeline.embedder = embedder
         return pipeline, embedder
 
-    def run(self, poison: str | None = None) -> list[str]:
+    def run(self, poison: str | None = None, full_verify_rows: int | None = None) -> list[str]:
         """All stages; returns the texts that were embedded."""
-        pipeline, embedder = self.pipeline(poison=poison)
+        pipeline, embedder = self.pipeline(poison=poison, full_verify_rows=full_verify_rows)
         run_stages(pipeline)
         return embedder.texts
 

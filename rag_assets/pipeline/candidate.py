@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from rag_assets.pipeline.pipeline import Pipeline
 
+FULL_VERIFY_ROWS = 200_000  # a larger table is not read as a whole for a small change
 BULK_DOCUMENTS = 50_000  # below, a cluster's actors take longer to start than one process takes to write
 REBUILD_SHARE = 0.5  # a larger share of changed documents is written faster anew
 
@@ -76,7 +77,8 @@ def build_candidate(
     fresh = open_table(objects, name, at=tag)
     if fresh is None:
         raise StoreUnavailable(f"{name}: the table vanished while it was being built")
-    if is_update and head is not None and facts["rows"] > pipeline.full_verify_rows:
+    limit = FULL_VERIFY_ROWS if pipeline.full_verify_rows is None else pipeline.full_verify_rows
+    if is_update and head is not None and facts["rows"] > limit:
         removed = gone.join(come, on="document_id", how="anti")["document_id"]
         # Of what is gone, the stores may not hold the chunks any more: the published version tells how many they were.
         before = build.count_rows_of(objects, name, head.version, gone["document_id"])

@@ -59,7 +59,6 @@ from rag_assets.streaming import Ahead, Place, StreamEngine, open_engine
 if TYPE_CHECKING:
     from rag_assets.inbox import Inbox
 
-FULL_VERIFY_ROWS = 200_000  # a larger table is not read as a whole for a small change
 BuildState = Literal["built", "reused", "unchanged", "held"]
 
 
@@ -72,7 +71,7 @@ class Pipeline:
         run_id: under which the facts of the stages are recorded.
         progress: told how far a stage has come.
         inbox: where events wait; None leaves them there.
-        full_verify_rows: rows up to which every build compares every row.
+        full_verify_rows: rows up to which every build compares every row; None for ``candidate.FULL_VERIFY_ROWS``.
     """
 
     def __init__(
@@ -83,7 +82,7 @@ class Pipeline:
         run_id: str,
         progress: Progress = silent,
         inbox: Inbox | None = None,
-        full_verify_rows: int = FULL_VERIFY_ROWS,
+        full_verify_rows: int | None = None,
     ) -> None:
         self.objects = objects
         self.corpus = corpus

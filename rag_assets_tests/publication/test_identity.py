@@ -15,7 +15,7 @@ from rag_assets.index.candidate import CandidateStore
 from rag_assets.publication.log import Publication, PublicationLog
 from rag_assets.publication.publish import publish, rollback
 from rag_assets.store.erasures import Demand, ErasureLog
-from rag_assets_tests.workspace import Workspace, document, run_stages
+from rag_assets_tests.workspace import Workspace, document
 
 KEY = ["document_id", "chunk_id", "text", "title", "metadata", "position"]
 
@@ -65,9 +65,7 @@ def test_a_lost_snapshot_whose_number_another_one_got_is_not_taken_for_what_is_p
     lose_snapshots(workspace, 2)
     workspace.write("d1.md", document(101, 2))
     (workspace.documents / "d2.md").unlink()
-    pipeline, _ = workspace.pipeline()
-    pipeline.full_verify_rows = full_verify_rows
-    run_stages(pipeline)
+    workspace.run(full_verify_rows=full_verify_rows)
     now = head(workspace)
     assert (now.number, now.snapshot) == (3, 2), "the number of the lost snapshot is in use again"
     assert workspace.rows().select(KEY).equals(built_anew(workspace, tmp_path / "anew"))
