@@ -18,6 +18,7 @@
     ├── WorldError                something outside failed: try again later (retryable)
     │   ├── SnapshotConflict      another run committed the next snapshot first
     │   ├── StoreUnavailable      the object store did not answer
+    │   ├── PoolBusy              another run holds what this one needs, and waiting has a limit
     │   ├── InboxUnavailable      the database of events did not answer
     │   ├── ModelUnavailable      a model behind an endpoint did not answer, or its engine died
     │   ├── ClusterUnavailable    the Ray cluster did not answer, or lost what it cannot make anew
@@ -131,6 +132,10 @@ class WorldError(RagAssetsError):
 
 class StoreUnavailable(WorldError):
     """The object store did not answer, or refused the credentials."""
+
+
+class PoolBusy(WorldError):
+    """Another run holds a slot that this one needs, and did not give it back in time."""
 
 
 class InboxUnavailable(WorldError):

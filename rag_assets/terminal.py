@@ -58,6 +58,16 @@ def say(text: str) -> None:
     out.print(escape(text), highlight=False, soft_wrap=True)
 
 
+def note(text: str) -> None:
+    """What a person who waits should know, on standard error; also beside progress bars."""
+    err.print(escape(text), highlight=False, soft_wrap=True)
+
+
+def restore_cursor() -> None:
+    """Show the cursor, which progress bars hide."""
+    err.show_cursor()
+
+
 def complain(text: str) -> None:
     """An error, on standard error."""
     err.print(f"[bold red]error[/] {escape(text)}", highlight=False, soft_wrap=True)

@@ -10,13 +10,17 @@ import typer
 from rag_assets.cli.common import (
     FAILED,
     REFUSED,
+    WAIT_SECONDS,
     WRONG_USE,
     AsJson,
     CorpusName,
+    Wait,
     check_gold,
     fail,
+    interruptible,
     load,
     open_store,
+    patience,
     print_json,
     reported,
 )
@@ -52,17 +56,25 @@ class EmbedderType(StrEnum):
 def run(
     corpus: CorpusName,
     reason: Annotated[str, typer.Option(help="Why, for the publication log.")] = "run",
+    wait: Wait = WAIT_SECONDS,
     as_json: AsJson = False,
 ) -> None:
     """Bring a corpus from its sources to its publication; what is done already is not done again."""
-    from rag_assets.orchestration.run import run_corpus
-    from rag_assets.terminal import progress_bars, show_run
+    with interruptible() as interruption, reported():
+        from rag_assets.orchestration.run import run_corpus
+        from rag_assets.terminal import progress_bars, show_run
 
-    with reported():
         settings, found = load(corpus)
         check_gold(found)
         with progress_bars(quiet=as_json) as progress:
-            outcome = run_corpus(found, settings.store, reason=reason, progress=progress)
+            outcome = run_corpus(
+                found,
+                settings.store,
+                reason=reason,
+                progress=progress,
+                patience=patience(wait),
+                interruption=interruption,
+            )
         if as_json:
             print_json(outcome.summary)
         else:

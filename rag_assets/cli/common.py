@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +16,24 @@ from rag_assets.errors import ConfigurationError, GateRefused, GoldSetError, Rag
 from rag_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from rag_assets.orchestration.interruption import Interruption
+    from rag_assets.orchestration.waiting import Patience
     from rag_assets.store.objects import ObjectStore
 
 FAILED, WRONG_USE, REFUSED = 1, 2, 3
 
 CorpusName = Annotated[str, typer.Argument(metavar="CORPUS", help="Name of a corpus file, without .yaml.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Wait = Annotated[
+    float,
+    typer.Option(
+        "--wait",
+        min=0,
+        metavar="SECONDS",
+        help="How long to wait, at most, for another run that holds what this one needs.",
+    ),
+]
+WAIT_SECONDS = 3600.0
 
 
 def load(name: str) -> tuple[Settings, Corpus]:
@@ -59,6 +72,32 @@ def fail(message: str) -> None:
     from rag_assets.terminal import complain
 
     complain(message)
+
+
+def patience(seconds: float) -> Patience:
+    """How to wait for other runs, as ``--wait`` says; what is waited for is told on standard error."""
+    from rag_assets.orchestration.waiting import Patience
+    from rag_assets.terminal import note
+
+    return Patience(seconds, note)
+
+
+@contextmanager
+def interruptible() -> Iterator[Interruption]:
+    """SIGINT and SIGTERM end the block within seconds, with exit code 130 or 143."""
+    from rag_assets.orchestration.interruption import interruptible as obeyed
+    from rag_assets.terminal import note, restore_cursor
+
+    with obeyed(note) as interruption:
+        interruption.before_force(restore_cursor)
+        try:
+            yield interruption
+        except KeyboardInterrupt:
+            number = interruption.signal or signal.SIGINT
+            fail(
+                f"interrupted by {signal.Signals(number).name}: nothing is half; the next run goes on where this one was"
+            )
+            raise typer.Exit(128 + number) from None
 
 
 @contextmanager

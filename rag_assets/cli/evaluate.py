@@ -12,13 +12,17 @@ import typer
 from rag_assets.cli.common import (
     FAILED,
     REFUSED,
+    WAIT_SECONDS,
     WRONG_USE,
     AsJson,
     CorpusName,
+    Wait,
     check_gold,
     fail,
+    interruptible,
     load,
     open_store,
+    patience,
     print_json,
     reported,
 )
@@ -49,6 +53,7 @@ def evaluate(
     ] = False,
     junit: Annotated[Path | None, typer.Option(help="Write the verdict as JUnit XML.")] = None,
     html: Annotated[Path | None, typer.Option(help="Copy the report page to this file.")] = None,
+    wait: Wait = WAIT_SECONDS,
     as_json: AsJson = False,
 ) -> None:
     """Build the candidate of the present corpus file, ask it the gold questions, and decide; publish nothing."""
@@ -59,7 +64,7 @@ def evaluate(
     from rag_assets.orchestration.run import run_corpus
     from rag_assets.terminal import progress_bars, show_evaluation
 
-    with reported():
+    with interruptible() as interruption, reported():
         for path in (junit, html):
             _check_writable(path)
         try:
@@ -72,7 +77,13 @@ def evaluate(
             check_gold(found)
             with progress_bars(quiet=as_json) as progress:
                 outcome = run_corpus(
-                    found, settings.store, reason="evaluate", progress=progress, publish=False
+                    found,
+                    settings.store,
+                    reason="evaluate",
+                    progress=progress,
+                    publish=False,
+                    patience=patience(wait),
+                    interruption=interruption,
                 )
             objects = open_store(settings)
             report = _report(objects, outcome)

@@ -5,25 +5,33 @@ The run is an ordinary Dagster run: with ``DAGSTER_HOME`` set it shows in the UI
 
 from __future__ import annotations
 
-import os
+import uuid
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import dagster as dg
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.definitions.materialize import EPHEMERAL_JOB_NAME as JOB
+from dagster._core.execution.execute_in_process import core_execute_in_process
 
 from rag_assets.corpus import Corpus
 from rag_assets.errors import ConfigurationError, GateRefused
 from rag_assets.orchestration.assets import corpus_assets
+from rag_assets.orchestration.command_runs import COMMAND_TAG, Watch, clear_away, command_run
 from rag_assets.orchestration.failures import message_of
+from rag_assets.orchestration.home import open_instance
+from rag_assets.orchestration.interruption import Interruption
 from rag_assets.orchestration.quality import CHECK as QUALITY
 from rag_assets.orchestration.resources import StoreResource
-from rag_assets.orchestration.tags import BY_TAG
+from rag_assets.orchestration.tags import BY_TAG, CORPUS_TAG
+from rag_assets.orchestration.waiting import Patience, patient_executor
 from rag_assets.pipeline.progress import Progress
 from rag_assets.pipeline.runs import RunRecords, summary
 from rag_assets.publication.log import PublicationLog
 from rag_assets.settings import Settings
 from rag_assets.store.objects import ObjectStore
+
+PATIENCE = Patience(seconds=3600.0, tell=lambda line: None)
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,14 @@ class RunOutcome:
 
 
 def run_corpus(
-    corpus: Corpus, store: str, *, reason: str, progress: Progress, publish: bool = True
+    corpus: Corpus,
+    store: str,
+    *,
+    reason: str,
+    progress: Progress,
+    publish: bool = True,
+    patience: Patience = PATIENCE,
+    interruption: Interruption | None = None,
 ) -> RunOutcome:
     """Materialize all assets of a corpus.
 
@@ -53,25 +68,33 @@ def run_corpus(
         reason: why, for the publication log.
         progress: told how far each stage has come.
         publish: False ends with the evaluation.
+        patience: how to wait for other runs.
+        interruption: whether the process was told to end.
+
+    Raises:
+        KeyboardInterrupt: the process was told to end before all was done.
     """
-    ops = {f"{corpus.name}__publication": {"config": {"reason": reason}}} if publish else {}
-    with _instance() as instance:
-        result = dg.materialize(
-            corpus_assets(corpus),
-            instance=instance,
-            selection=None if publish else dg.AssetSelection.assets([corpus.name, "evaluation"]).upstream(),
-            # Who only evaluates leaves events to those who publish them.
-            resources={
-                "store": StoreResource(url=store, take_events=publish),
-                "progress": lambda context: progress,
-            },
-            run_config={
-                "ops": ops,
-                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-            },
-            tags={BY_TAG: Settings().by},
-            raise_on_error=False,
-        )
+    run_id = str(uuid.uuid4())
+    command = "run" if publish else "evaluate"
+    tags = {BY_TAG: Settings().by, CORPUS_TAG: corpus.name, COMMAND_TAG: command}
+    executor = patient_executor(f"{corpus.name}_command_line", patience, interruption)
+    with open_instance() as instance:
+        clear_away(instance, Watch())
+        with command_run(instance, run_id, tags, interruption) as all_tags:
+            result = core_execute_in_process(
+                job=InMemoryJob(_job(corpus, store, progress, publish).with_executor_def(executor)),
+                run_config={
+                    "ops": {f"{corpus.name}__publication": {"config": {"reason": reason}}} if publish else {},
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                },
+                instance=instance,
+                output_capturing_enabled=False,
+                raise_on_error=False,
+                run_tags=all_tags,
+                run_id=run_id,
+            )
+    if not result.success and interruption is not None and interruption.signal is not None:
+        raise KeyboardInterrupt
     error, cause = (None, None) if result.success else _failure(result)
     objects = ObjectStore.open(store)
     stages = RunRecords(objects, corpus.name).of(result.run_id).get("stages", {})
@@ -95,19 +118,19 @@ def run_corpus(
     )
 
 
-def _instance() -> dg.DagsterInstance:
-    """The configured instance, the one of ``make ui`` here, or a passing one: what matters is in the store."""
-    if not os.environ.get("DAGSTER_HOME") and Path(".dagster/dagster.yaml").is_file():
-        os.environ["DAGSTER_HOME"] = str(Path(".dagster").resolve())
-    home = os.environ.get("DAGSTER_HOME")
-    if not home:
-        return dg.DagsterInstance.ephemeral()
-    folder = Path(home).expanduser()
-    if not (folder.is_absolute() and folder.is_dir()):
-        raise ConfigurationError(
-            f"environment DAGSTER_HOME: found {home!r}; allowed: the absolute path of a folder that exists, or unset"
-        )
-    return dg.DagsterInstance.get()
+def _job(corpus: Corpus, store: str, progress: Progress, publish: bool) -> dg.JobDefinition:
+    """What ``dg.materialize`` executes. That chooses the executor itself, though."""
+    upstream = dg.AssetSelection.assets([corpus.name, "evaluation"]).upstream()
+    job = dg.Definitions(
+        assets=corpus_assets(corpus),
+        jobs=[dg.define_asset_job(JOB, selection=None if publish else upstream)],
+        resources={
+            # Who only evaluates leaves events to those who publish them.
+            "store": StoreResource(url=store, take_events=publish),
+            "progress": lambda context: progress,
+        },
+    ).resolve_job_def(JOB)
+    return job.as_ephemeral_job(resource_defs={}, input_values={})
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> tuple[str, Literal["refused", "configuration", "failed"]]:
@@ -132,7 +155,9 @@ def _failure(result: dg.ExecuteInProcessResult) -> tuple[str, Literal["refused",
                 return str(known.description), "configuration" if wrong_set_up else "failed"
             # When retries are used up, Dagster reports their number and not the error.
             return retried or message_of(error) or "a step failed; see the Dagster log", "failed"
-    return "the run failed; see the Dagster log", "failed"
+        if event.event_type is dg.DagsterEventType.RUN_FAILURE:
+            return message_of(event.job_failure_data.error) or "the run failed; see the Dagster log", "failed"
+    return "the run was cancelled; see the Dagster log", "failed"
 
 
 def _quality_failure(check: dg.AssetCheckEvaluation) -> str:

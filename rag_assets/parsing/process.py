@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, Pipe
 from typing import IO
 
@@ -78,21 +81,22 @@ class ParserProcess:
         ours, theirs = Pipe()
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         with tempfile.TemporaryFile() as complaints:
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "rag_assets.parsing.worker",
-                    str(theirs.fileno()),
-                    self._function,
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=complaints,
-                pass_fds=(theirs.fileno(),),
-                env=environment,
-            )
+            with _deaf_to(signal.SIGINT, signal.SIGTERM):
+                self._process = subprocess.Popen(
+                    [
+                        sys.executable,
+                        "-P",
+                        "-m",
+                        "rag_assets.parsing.worker",
+                        str(theirs.fileno()),
+                        self._function,
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=complaints,
+                    pass_fds=(theirs.fileno(),),
+                    env=environment,
+                )
             theirs.close()
             if self._stopped:  # between the check above and the start
                 self._process.kill()
@@ -127,6 +131,20 @@ class ParserProcess:
             process.kill()
             process.wait()
             return None
+
+
+@contextmanager
+def _deaf_to(*signals: signal.Signals) -> Iterator[None]:
+    """Block signals in this thread, and so in a process that it starts, for good.
+
+    A terminal and a service manager send them to all processes at once, and a document whose worker they end would
+    count as one that crashes parsers.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _how(code: int | None) -> str:

@@ -21,11 +21,13 @@ Parse = Callable[[bytes, str], ParsedDocument]
 Outcome = ParsedDocument | Rejection
 
 READY = "ready"
+PR_SET_PDEATHSIG = 1  # sys/prctl.h
 ORPHAN_GRACE = 5  # seconds after the time limit at which a worker ends itself if nobody did
 
 
 def main(descriptor: int, function: str) -> None:
     """Serve batches until the other end closes."""
+    _end_with_parent()
     module, _, name = function.partition(":")
     parse: Parse = getattr(importlib.import_module(module), name)
     with Connection(descriptor) as connection:
@@ -39,6 +41,17 @@ def main(descriptor: int, function: str) -> None:
             _end_myself_after(timeout_seconds + ORPHAN_GRACE)
             connection.send([_limited(parse, data, format, memory_mb) for format, data in batch])
             _end_myself_after(0)
+
+
+def _end_with_parent() -> None:
+    """Have the system kill this process when the thread that started it ends, however that comes about.
+
+    Only Linux can; elsewhere a worker ends when it wants the next batch, or at its time limit.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _be_silent() -> None:
