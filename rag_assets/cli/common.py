@@ -85,6 +85,7 @@ def patience(seconds: float) -> Patience:
 @contextmanager
 def interruptible() -> Iterator[Interruption]:
     """SIGINT and SIGTERM end the block within seconds, with exit code 130 or 143."""
+    from rag_assets.orchestration.interruption import interrupted
     from rag_assets.orchestration.interruption import interruptible as obeyed
     from rag_assets.terminal import note, restore_cursor
 
@@ -94,9 +95,7 @@ def interruptible() -> Iterator[Interruption]:
             yield interruption
         except KeyboardInterrupt:
             number = interruption.signal or signal.SIGINT
-            fail(
-                f"interrupted by {signal.Signals(number).name}: nothing is half; the next run goes on where this one was"
-            )
+            fail(interrupted(number))
             raise typer.Exit(128 + number) from None
 
 

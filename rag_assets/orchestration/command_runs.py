@@ -39,9 +39,14 @@ RENEWAL_SECONDS, LEASE_SECONDS = 10.0, 60.0
 
 
 class Watch:
-    """Tells runs whose process is gone from those that live. Keep it: a lease is judged by looking more than once."""
+    """Tells runs whose process is gone from those that live. Keep it: a lease is judged by looking more than once.
 
-    def __init__(self) -> None:
+    Args:
+        lease_seconds: after which a lease that is not renewed has run out.
+    """
+
+    def __init__(self, lease_seconds: float = LEASE_SECONDS) -> None:
+        self._lease_seconds = lease_seconds
         self._seen: dict[str, tuple[str, float]] = {}
 
     def is_dead(self, run: DagsterRun) -> bool:
@@ -56,7 +61,7 @@ class Watch:
         seen = self._seen.get(run.run_id)
         if seen is None or seen[0] != lease:
             self._seen[run.run_id] = seen = (lease, now)
-        return now - seen[1] > LEASE_SECONDS
+        return now - seen[1] > self._lease_seconds
 
 
 def is_command_run(run: DagsterRun) -> bool:

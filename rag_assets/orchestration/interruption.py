@@ -22,6 +22,9 @@ GRACE_SECONDS = 5.0
 """For ending in good order. Docker waits 10 seconds before it kills, Kubernetes 30."""
 LAST_WORDS_SECONDS = 3.0
 """For what is done before a process is ended by force, such as freeing its slots in a database."""
+SILENT_SECONDS = 1.0
+"""After which a person is told that the end takes a moment."""
+LOOK_SECONDS = 0.2
 OVER = 0  # written by us; no signal has this number
 
 
@@ -56,17 +59,26 @@ class Interruption:
             tell: shows a line to the person who waits.
         """
         while (number := self.signal) is None:
-            if OVER in self._received:
+            if OVER in self._read():
                 return
-            select.select([self.reading], [], [])
-        tell(f"{signal.Signals(number).name} received: stopping; once more to stop at once")
-        deadline = time.monotonic() + GRACE_SECONDS
-        while len([one for one in self._read() if one in OBEYED]) < 2 and time.monotonic() < deadline:
-            select.select([self.reading], [], [], max(0.0, deadline - time.monotonic()))
+            select.select([self.reading], [], [], LOOK_SECONDS)
+        if not self._again(SILENT_SECONDS):
+            tell(f"{signal.Signals(number).name} received: stopping; once more to stop at once")
+            self._again(GRACE_SECONDS - SILENT_SECONDS)
         last_words = Thread(target=self._say_last_words, daemon=True)
         last_words.start()
         last_words.join(LAST_WORDS_SECONDS)
+        tell(interrupted(number))
         os._exit(128 + number)
+
+    def _again(self, seconds: float) -> bool:
+        """Whether a second signal has come, at the latest after so many seconds."""
+        deadline = time.monotonic() + seconds
+        while sum(number in OBEYED for number in self._read()) < 2:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(LOOK_SECONDS)
+        return True
 
     def _say_last_words(self) -> None:
         for action in self._last_words:
@@ -78,6 +90,12 @@ class Interruption:
             with suppress(BlockingIOError):
                 self._received += self.reading.recv(256)
             return self._received
+
+
+def interrupted(number: int) -> str:
+    """What an interrupted command says at last."""
+    name = signal.Signals(number).name
+    return f"interrupted by {name}: nothing is half; the next run goes on where this one was"
 
 
 @contextmanager

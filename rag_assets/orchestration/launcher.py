@@ -3,7 +3,8 @@
 The code server reports runs whose process it saw die. When the server itself is killed (its
 container, its machine) nobody reports them: Dagster then shows them as started for ever, and
 everything that waits for them waits too. Run monitoring asks launchers whether a run is alive,
-and the default one cannot tell; this one asks the server that started the run.
+and the default one cannot tell; this one asks the server that started the run. Of a run of the
+command line it looks whether its process lives.
 
 In ``dagster.yaml``: ``run_launcher: {module: rag_assets.orchestration.launcher, class: WatchfulRunLauncher}``.
 """
@@ -21,6 +22,8 @@ from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 from dagster._serdes import ConfigurableClassData, deserialize_value
 
+from rag_assets.orchestration.command_runs import Watch, describe, is_command_run
+
 SILENT_CHECKS = 3
 """Checks in a row without an answer after which the server counts as gone: one may be busy for a moment."""
 
@@ -31,6 +34,7 @@ class WatchfulRunLauncher(DefaultRunLauncher):
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(inst_data)
         self._silent: Counter[str] = Counter()
+        self._watch = Watch()
 
     @classmethod
     def from_config_value(
@@ -45,7 +49,11 @@ class WatchfulRunLauncher(DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """Whether the server that started the run still executes it."""
+        """Whether the server that started the run, or the command that it is of, still executes it."""
+        if is_command_run(run):
+            if self._watch.is_dead(run):
+                return CheckRunHealthResult(WorkerStatus.FAILED, f"the process of {describe(run)} is gone")
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
         client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
         if client is None:  # ended meanwhile
             return CheckRunHealthResult(WorkerStatus.SUCCESS)

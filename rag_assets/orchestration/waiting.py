@@ -31,6 +31,8 @@ from rag_assets.orchestration.home import one_at_a_time
 from rag_assets.orchestration.interruption import Interruption
 
 LOOK_SECONDS = 0.5
+SETTLING_SECONDS = 10.0
+"""Until a slot that was freed is given to somebody."""
 WHOLE_RUN = "whole_run"
 """Stands for a step where a slot is held by the run from its first step to its last."""
 
@@ -126,16 +128,17 @@ class _Claims(InstanceConcurrencyContext):
             if check_captured_interrupt():
                 raise DagsterExecutionInterruptedError("interrupted while waiting for a slot")
             holders = self._holders(concurrency_key, step_key)
-            if holders and time.monotonic() - started >= self._patience.seconds:
+            patience = self._patience.seconds if holders else self._patience.seconds + SETTLING_SECONDS
+            if time.monotonic() - started >= patience:
                 raise PoolBusy(
-                    f"the pool {concurrency_key} is held by {holders}, and this command waited for it for "
-                    f"{self._patience.seconds:g} seconds, no longer (--wait): run again when that has ended. If it has: "
-                    "Deployment → Concurrency in Dagster's UI frees the slot"
+                    f"the pool {concurrency_key} is held by {holders or 'nobody, and gives no slot'}, and this command "
+                    f"waits for it for {self._patience.seconds:g} seconds at most (--wait): run again when that has "
+                    "ended; a slot that is left over is freed in Dagster's UI, under Deployment → Concurrency"
                 )
             if holders and holders != told:
                 told = holders
                 self._patience.tell(
-                    f"waiting for {holders}, which holds the pool {concurrency_key}; "
+                    f"waiting for the pool {concurrency_key}, held by {holders}; "
                     f"for {self._patience.seconds:g} seconds at most (--wait)"
                 )
             time.sleep(LOOK_SECONDS)
@@ -161,6 +164,8 @@ class _Claims(InstanceConcurrencyContext):
                 found[run_id] = (
                     f"run {run_id[:8]}, of which Dagster has no record" if run is None else describe(run)
                 )
+        if not info.slot_count:
+            return "nobody (its limit is 0)"
         if not found and self._run_id not in holding:
             # A slot is free and was given to nobody: who freed it was killed, or freed it while this run queued up.
             self._storage.free_concurrency_slot_for_step(self._run_id, step)

@@ -5,7 +5,7 @@
 
 - ``embedding``: a batch of the static model, in its thread
 - ``native``: the build of an index, in the main thread and in code that does not return to Python
-- ``parsing``: a parser process, where ``HOLD_IN`` is set when the command starts it
+- ``parsing``: a parser process, over each document that begins with "hang"
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from rag_assets.cli import main
 from rag_assets.embedding.static import StaticEmbedder
+from rag_assets.parsing.pool import ParserPool
 from rag_assets.pipeline.pipeline import Pipeline
 
 _embed, _candidate = StaticEmbedder.embed, Pipeline.candidate
@@ -52,4 +53,6 @@ def candidate(pipeline: Pipeline) -> Any:
 if __name__ == "__main__":
     StaticEmbedder.embed = embed  # type: ignore[method-assign]
     Pipeline.candidate = candidate  # type: ignore[method-assign]
+    if os.environ.get("HOLD_IN") == "parsing":
+        ParserPool.__init__.__defaults__ = ("rag_assets_tests.parsing.faulty:parse",)
     main()
