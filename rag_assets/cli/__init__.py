@@ -1,7 +1,7 @@
 """The command line: ``rag-assets run handbook``.
 
-Exit codes: 0 done, 1 failed, 2 wrong use or configuration, 3 refused by the gate. ``--json``
-prints one JSON value on standard output and nothing else there; progress goes to standard error.
+Exit codes: 0 done, 1 failed, 2 wrong use or configuration, 3 refused by the gate, 130 and 143 ended by a
+signal. ``--json`` prints one JSON value on standard output and nothing else there; progress goes to standard error.
 """
 
 from __future__ import annotations
