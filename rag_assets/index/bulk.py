@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from rag_assets.index.lance_files import table_folder
 from rag_assets.index.rows import RowSource
-from rag_assets.index.table import FOLDER, translated
+from rag_assets.index.table import translated
 from rag_assets.store.objects import ObjectStore
 from rag_assets.streaming import Job, Place
 
@@ -114,4 +115,4 @@ def _chained(first: pa.RecordBatch, others: Iterable[pa.RecordBatch]) -> Iterato
 
 
 def _uri(objects: ObjectStore, name: str) -> str:
-    return objects.uri(f"{FOLDER}/{name}.lance")
+    return objects.uri(table_folder(name))

@@ -28,10 +28,11 @@ from rag_assets.evaluation.report import Report
 from rag_assets.evaluation.search import Search
 from rag_assets.evaluation.standards import Standards
 from rag_assets.index.candidate import Candidate, CandidateStore, Spec, specify
+from rag_assets.index.lance_files import read_tags
 from rag_assets.index.rows import RowSource
 from rag_assets.index.schema import read_metadata
 from rag_assets.index.search import BatchSearch, PinnedIndex
-from rag_assets.index.table import open_table, read_tags
+from rag_assets.index.table import open_table
 from rag_assets.judging.judge import Judge
 from rag_assets.parsing.batch import DocumentCounts
 from rag_assets.parsing.stage import check_quarantine, update_documents

@@ -34,7 +34,8 @@ from tenacity import (
 
 from rag_assets.errors import NotPublished, PublicationConflict
 from rag_assets.index.candidate import CHANGES, Spec
-from rag_assets.index.table import FOLDER, IndexUnavailable, drop_tag, open_table, read_tags, translated
+from rag_assets.index.lance_files import FOLDER, read_tags
+from rag_assets.index.table import IndexUnavailable, drop_tag, open_table, translated
 from rag_assets.store.files import parquet_bytes, read_parquet, read_record
 from rag_assets.store.objects import ObjectLost, ObjectStore
 

@@ -13,15 +13,8 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from rag_assets import corpus as models
 from rag_assets.index.candidate import CANDIDATE_PREFIX
-from rag_assets.index.table import (
-    IndexUnavailable,
-    drop_tag,
-    open_table,
-    read_tags,
-    tagged,
-    translated,
-    written,
-)
+from rag_assets.index.lance_files import read_tags, tagged, written
+from rag_assets.index.table import IndexUnavailable, drop_tag, open_table, translated
 from rag_assets.publication.log import HOLD_PREFIX, PublicationLog
 from rag_assets.store.objects import ObjectStore
 
