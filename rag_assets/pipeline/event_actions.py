@@ -9,7 +9,7 @@ from datetime import datetime
 from rag_assets import corpus as models
 from rag_assets.inbox.event import Brought, Received
 from rag_assets.parsing.formats import extension_of
-from rag_assets.sources.push import can_hold
+from rag_assets.sources.push import can_hold, why_no_place
 from rag_assets.store.erasures import Demand, Mark
 
 
@@ -119,7 +119,7 @@ def decide(
             case _ if document in gone and not created:
                 yield Refuse(received.number, NOT_CREATED)
             case _:
-                yield _bring(received, push, prefixes)
+                yield _bring(received, prefixes)
                 if document in gone:
                     yield Lift(document, received.number)
 
@@ -138,16 +138,20 @@ def _last_erasures(batch: Iterable[Received], marks: Mapping[str, Mark]) -> dict
     return last
 
 
-def _bring(received: Received, push: Sequence[str], prefixes: Sequence[str]) -> Put | Look | Refuse:
-    """What a created or updated document asks for. ``push``: those of all push sources' prefixes that take it."""
+def _bring(received: Received, prefixes: Sequence[str]) -> Put | Look | Refuse:
+    """What a created or updated document asks for. ``prefixes``: of all push sources."""
     change = received.change
     if change.content is None:
         return Look(change.document, received.number)
+    push = [prefix for prefix in prefixes if can_hold(prefix, change.document)]
     if not push:
-        taken = " or ".join(map(repr, prefixes)) or "nothing, for the corpus has none"
-        return Refuse(
-            received.number, f"sources of type push take ids that begin with {taken}; this one does not fit"
-        )
+        meant = max((one for one in prefixes if change.document.startswith(one)), key=len, default=None)
+        if meant is None:
+            taken = " or ".join(map(repr, prefixes)) or "nothing, for the corpus has none"
+            why = f"sources of type push take ids that begin with {taken}; this one does not fit"
+        else:
+            why = f"the document id has no place in its source: {why_no_place(meant, change.document)}"
+        return Refuse(received.number, why)
     extension = extension_of(change.document, change.content_type)
     if extension is None:
         return Refuse(received.number, f"no parser for {change.content_type or 'a document of this name'}")

@@ -8,6 +8,7 @@ the parser that reads it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote, unquote
 
@@ -26,14 +27,36 @@ LONGEST_PATH = 600
 """Bytes of a whole id, percent-encoded: object stores allow 1,024 for a key, the store's own prefix included."""
 
 
+_DOCUMENT = re.compile(r"(?:[^/]+\+/)*[^/]+=/content\.\w+")
+
+
+def why_no_place(prefix: str, document_id: str) -> str | None:
+    """Why a document id has no place in the source of a prefix; None when it has one."""
+    if not document_id.startswith(prefix):
+        return f"it does not begin with the prefix {prefix!r} of its source"
+    path = below(prefix, document_id)
+    if path is None:
+        rest = document_id.removeprefix(prefix)
+        if not rest:
+            return f"nothing follows the prefix {prefix!r} of its source"
+        if rest.startswith("/"):
+            return f"the prefix {prefix!r} of its source lacks its slash: write prefix: {prefix}/ in the corpus file"
+        return f"after the prefix {prefix!r} of its source, it has an empty part, '.' or '..'"
+    names = [quote(part, safe="") for part in (prefix, *path.split("/"))]
+    longest = max(names, key=len)
+    if len(longest) > LONGEST_NAME:
+        return (
+            f"percent-encoded, its part {longest[:40]}… has {len(longest)} bytes; {LONGEST_NAME} are allowed"
+        )
+    length = sum(len(name) + 2 for name in names) - 2  # with mark and slash
+    if length > LONGEST_PATH:
+        return f"percent-encoded, and with 2 bytes for each part, it has {length} bytes; {LONGEST_PATH} are allowed"
+    return None
+
+
 def can_hold(prefix: str, document_id: str) -> bool:
     """Whether a document id has a place in the source of a prefix."""
-    path = below(prefix, document_id)
-    if path is None or len(quote(prefix, safe="")) > LONGEST_NAME:
-        return False
-    names = [quote(part, safe="") for part in path.split("/")]
-    length = len(quote(prefix, safe="")) + sum(len(name) + 2 for name in names)  # with mark and slash
-    return max(map(len, names)) <= LONGEST_NAME and length <= LONGEST_PATH
+    return why_no_place(prefix, document_id) is None
 
 
 class PushSource:
@@ -66,7 +89,7 @@ class PushSource:
         """All documents. Raises SourceUnavailable."""
         newest: dict[str, ObjectInfo] = {}
         try:
-            for info in self._objects.list(self._root):
+            for info in self._documents_below(self._root):
                 folder = info.path.rpartition("/")[0]
                 # Two of one document are there while a put with another extension is under way.
                 if folder not in newest or newest[folder].modified < info.modified:
@@ -98,7 +121,13 @@ class PushSource:
             raise SourceUnavailable(str(error)) from error
 
     def _kept(self, document_id: str) -> Sequence[ObjectInfo]:
-        return [*self._objects.list(self._folder(document_id))]
+        return [*self._documents_below(self._folder(document_id))]
+
+    def _documents_below(self, folder: str) -> Iterator[ObjectInfo]:
+        """Objects that hold documents; other files are left alone."""
+        for info in self._objects.list(folder):
+            if _DOCUMENT.fullmatch(info.path.removeprefix(f"{self._root}/")):
+                yield info
 
     def _folder(self, document_id: str) -> str:
         *folders, name = document_id.removeprefix(self._prefix).split("/")

@@ -9,7 +9,7 @@ from rag_assets.corpus import Corpus, FolderSource, PushSource, S3Source, Source
 from rag_assets.inbox import Kind
 from rag_assets.parsing.formats import CONTENT_TYPES, EXTENSIONS, extension_of
 from rag_assets.sources.globs import VERSION_CONTROL, Globs
-from rag_assets.sources.push import LONGEST_NAME, LONGEST_PATH, can_hold
+from rag_assets.sources.push import why_no_place
 
 LONGEST_ID = 1024
 """Bytes in UTF-8; what S3 allows for a key."""
@@ -43,12 +43,8 @@ class Places:
         if source is None:
             return "no source of the corpus has a prefix with which this document id starts"
         push = isinstance(source, PushSource)
-        if push and not can_hold(source.prefix, document):
-            return (
-                f"the document id has no place in its source: nothing after the prefix {source.prefix!r}, or when it "
-                f"is percent-encoded a part of more than {LONGEST_NAME} bytes or more than {LONGEST_PATH} in all, two "
-                "added for each part"
-            )
+        if push and (reason := why_no_place(source.prefix, document)) is not None:
+            return f"the document id has no place in its source: {reason}"
         if content_type is not None and not content:
             return "content_type says what content is, and there is none"
         if kind in ("deleted", "erase"):

@@ -19,6 +19,7 @@ import pytest
 
 from rag_assets.errors import SourceObjectUnreadable, SourceObjectVanished, SourceUnavailable
 from rag_assets.sources import FolderSource, PushSource, S3Source, Source
+from rag_assets.sources.push import can_hold, why_no_place
 from rag_assets.store.objects import ObjectStore
 
 LONG_AGO = 1_700_000_000
@@ -221,6 +222,42 @@ def test_a_document_may_lie_below_the_name_of_another_when_it_was_pushed(tmp_pat
     assert {item.document_id: source.read(item) for item in source.list()} == {
         name: name.encode() for name in ("a", "a/b", "a/b/c", "a+/b", "a=/b")
     }
+
+
+def test_files_that_were_not_pushed_are_left_alone(tmp_path: Path) -> None:
+    objects = ObjectStore.open(tmp_path)
+    source = PushSource(objects, "corpus", "cms/")
+    source.put("cms/a.md", b"one", ".md")
+    kept = next(source.list())
+    for name in ("notes.txt", "a.md=/notes.txt", "a.md=/content.md.bak", "stray/content.md", "b.md="):
+        objects.put(f"corpora/corpus/pushed/cms%2F/{name}", b"stray")
+    assert [*source.list()] == [kept]
+    assert source.find("cms/a.md") == kept
+    assert source.read(kept) == b"one"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "document", "why"),
+    [
+        ("cms", "cms/x.md", "lacks its slash: write prefix: cms/"),
+        ("cms/", "cms/", "nothing follows the prefix 'cms/'"),
+        ("cms/", "other/x.md", "does not begin with the prefix 'cms/'"),
+        ("cms/", "cms/a//b.md", "an empty part"),
+        ("cms/", "cms/a/../b.md", "'..'"),
+        ("cms/", f"cms/{'a' * 201}.md", "has 204 bytes; 200 are allowed"),
+        ("cms/", f"cms/{'ä' * 40}.md", "has 243 bytes; 200 are allowed"),
+        ("cms/", "cms/" + "/".join(["a" * 150] * 5), "bytes; 600 are allowed"),
+        ("c" * 201, "c" * 201 + "/a.md", "lacks its slash"),
+        ("c" * 199 + "/", "c" * 199 + "/a.md", "has 202 bytes"),
+        ("", "a.md", None),
+        ("cms/", "cms/a/b.md", None),
+        ("cms-", "cms-a.md", None),
+    ],
+)
+def test_an_id_without_a_place_is_told_why(prefix: str, document: str, why: str | None) -> None:
+    found = why_no_place(prefix, document)
+    assert found is None if why is None else found is not None and why in found
+    assert can_hold(prefix, document) == (why is None)
 
 
 def test_a_pushed_document_has_one_content_whatever_its_format_was(tmp_path: Path) -> None:
