@@ -14,9 +14,10 @@ from typing import Any
 import anyio.to_thread
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from rag_assets.corpus import Corpus
-from rag_assets.errors import ConfigurationError, InboxUnavailable
+from rag_assets.errors import ConfigurationError, InboxUnavailable, printable
 from rag_assets.inbox import Inbox
 from rag_assets.webhooks.body import Bodies
 from rag_assets.webhooks.hook import Hook, Receipt
@@ -26,6 +27,7 @@ from rag_assets.webhooks.places import Places
 from rag_assets.webhooks.rates import Rates
 from rag_assets.webhooks.refusal import Reason, Refusal
 from rag_assets.webhooks.secrets import read_secrets
+from rag_assets.webhooks.unread import ClosesUnread
 
 INBOX_SECONDS = 30
 """That writing an event may take; then the sender is asked to send again."""
@@ -43,6 +45,10 @@ class Receiver(FastAPI):
         if self.openapi_schema is None:
             self.openapi_schema = complete(super().openapi())
         return self.openapi_schema
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """FastAPI's layers, within one that ends what is answered unread, errors included."""
+        return ClosesUnread(super().build_middleware_stack())
 
 
 def create_app(corpora: Mapping[str, Corpus], inbox: Inbox, environ: Mapping[str, str]) -> FastAPI:
@@ -106,7 +112,7 @@ def create_app(corpora: Mapping[str, Corpus], inbox: Inbox, environ: Mapping[str
     async def refused(request: Request, refusal: Refusal) -> Response:
         _log.warning(
             "refused %s %s %r: %s %s: %s",
-            request.client.host if request.client else "-",
+            printable(request.client.host) if request.client else "-",  # of a header, behind a proxy
             request.method,
             request.url.path[:100],
             refusal.status,

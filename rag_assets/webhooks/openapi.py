@@ -34,14 +34,15 @@ def _answer(description: str, headers: dict[str, Any] | None = None) -> dict[str
 
 HOOK_RESPONSES: dict[int | str, dict[str, Any]] = {
     202: {"description": "The event is in the inbox."},
-    400: _answer("The body was cut off, or content-length is no size."),
+    400: _answer("The body was cut off, content-length is no size, or the request is no valid HTTP."),
     401: _answer("The request does not prove that it comes from a sender of this corpus."),
     404: _answer("No corpus of this name takes events."),
-    408: _answer("The body took too long to come."),
+    408: _answer("Headers or body took too long to come."),
     413: _answer("The body is too large."),
     415: _answer("The content type is not application/json."),
     422: _answer("Proven, but it announces nothing that can be taken; `errors` says why."),
     429: _answer("Too many requests in a minute.", _RETRY_AFTER),
+    431: _answer("Request line and headers are too long."),
     503: _answer("The event could not be kept. Send it again.", _RETRY_AFTER),
 }
 READY_RESPONSES: dict[int | str, dict[str, Any]] = {

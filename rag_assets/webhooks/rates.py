@@ -28,7 +28,7 @@ class Rates:
     def check_address(self, address: str) -> None:
         """Before anything is known of the sender. Raises Refusal (429)."""
         # hash() is salted: nobody can choose to share a counter with somebody else.
-        self._check(self._of_address, "address", str(hash(_network(address)) % ADDRESS_BUCKETS))
+        self._check(self._of_address, "address", str(hash(network(address)) % ADDRESS_BUCKETS))
 
     def check_sender(self, corpus: str, scheme: str, per_minute: int) -> None:
         """When it is proven that the sender may announce changes. Raises Refusal (429)."""
@@ -45,8 +45,8 @@ class Rates:
             )
 
 
-def _network(address: str) -> str:
-    """Whoever has one IPv6 address has the 2⁶⁴ around it."""
+def network(address: str) -> str:
+    """What an address counts as: of IPv6 the /64, since who has one address there has all 2⁶⁴."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:  # a socket of the machine itself has no address

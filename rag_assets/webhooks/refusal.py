@@ -14,6 +14,7 @@ Reason = Literal[
     "unknown-corpus",
     "too-many-requests",
     "media-type",
+    "headers-too-large",
     "too-large",
     "too-slow",
     "incomplete",
@@ -71,10 +72,15 @@ class Refusal(Exception):
         if retry_after is not None:
             self.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
 
+    @property
+    def title(self) -> str:
+        """The status in words."""
+        return HTTPStatus(self.status).phrase
+
     def response(self) -> JSONResponse:
         """The answer."""
         problem = Problem(
-            title=HTTPStatus(self.status).phrase,
+            title=self.title,
             status=self.status,
             reason=self.reason,
             detail=self.detail,

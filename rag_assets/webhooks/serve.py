@@ -10,10 +10,25 @@ import uvicorn
 from fastapi import FastAPI
 
 from rag_assets.errors import ConfigurationError
+from rag_assets.webhooks.connections import HEAD_BYTES, BoundedProtocol
 
-CONNECTIONS = 500
-"""At once; one more is answered with 503."""
 SECONDS_TO_STOP = 30
+
+
+def server(app: FastAPI) -> uvicorn.Server:
+    """The server of the receiver, with all limits that uvicorn knows."""
+    config = uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        h11_max_incomplete_event_size=HEAD_BYTES,
+        loop="asyncio",  # uvloop would read more at once than the protocol asks for
+        ws="none",  # a connection that became a WebSocket would have no limits
+        log_config=None,  # one format for all
+        access_log=False,  # what is refused is logged with its reason
+        server_header=False,
+        timeout_graceful_shutdown=SECONDS_TO_STOP,
+    )
+    return uvicorn.Server(config)
 
 
 def serve(app: FastAPI, host: str, port: int) -> None:
@@ -31,13 +46,5 @@ def serve(app: FastAPI, host: str, port: int) -> None:
             f"could not listen on {host} port {port}: {error.strerror}; choose others with --host and --port"
         ) from error
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    config = uvicorn.Config(
-        app,
-        log_config=None,  # one format for all
-        access_log=False,  # what is refused is logged with its reason
-        server_header=False,
-        limit_concurrency=CONNECTIONS,
-        timeout_graceful_shutdown=SECONDS_TO_STOP,
-    )
     with listener, suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
+        server(app).run(sockets=[listener])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -12,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import uvicorn
 from fastapi import FastAPI
 
+from rag_assets.webhooks.serve import server
 from rag_assets_tests.servers import free_ports
 
 START_SECONDS = 60.0
@@ -23,17 +24,18 @@ START_SECONDS = 60.0
 @contextmanager
 def serving(app: FastAPI) -> Iterator[httpx.Client]:
     """The app on a free port of 127.0.0.1, and a client of it."""
-    (port,) = free_ports(1)
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, access_log=False, ws="none"))
-    thread = threading.Thread(target=server.run)
+    listener = socket.create_server(("127.0.0.1", 0))
+    running = server(app)
+    thread = threading.Thread(target=running.run, args=([listener],))
     thread.start()
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=60) as client:
             wait(client, thread.is_alive)
             yield client
     finally:
-        server.should_exit = True
+        running.should_exit = True
         thread.join()
+        listener.close()
 
 
 @contextmanager
