@@ -112,5 +112,5 @@ def test_real_bodies_fit_the_description(client: httpx.Client) -> None:
 def test_the_description_holds_no_secret_and_every_answer_of_a_hook(client: httpx.Client) -> None:
     assert SECRET not in json.dumps(client.get("/openapi.json").json())
     answers = client.get("/openapi.json").json()["paths"]["/hooks/{corpus}"]["post"]["responses"]
-    assert answers.keys() == {"202", "400", "401", "404", "408", "413", "415", "422", "429", "503"}
+    assert answers.keys() == {"202", "400", "401", "404", "408", "413", "415", "422", "429", "431", "503"}
     assert all(answer["description"] != "Successful Response" for answer in answers.values())
