@@ -22,7 +22,7 @@ from rag_assets.errors import ConfigurationError
 from rag_assets.store.digest import fingerprint
 
 # Raise it with every change that can move a boundary: chunks of another version are never reused.
-ALGORITHM = 1
+ALGORITHM = 2
 DEFAULT_MAX_TOKENS = 256  # for an embedder without a window
 SMALLEST_MAX_TOKENS = 16
 

@@ -6,7 +6,7 @@ passage such as "Returns zero on success." could belong to any page.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rag_assets.chunking.tokens import TokenCounter
@@ -21,21 +21,33 @@ class Context:
 
 
 NO_CONTEXT = Context("", 0)
+AT_ONCE = (
+    4096  # paths; written out they may be much longer than their document, which names each heading once
+)
 
 
 def contexts(
     paths: Iterable[tuple[str, ...]], counter: TokenCounter, limit: int
 ) -> dict[tuple[str, ...], Context]:
-    """The context of each heading path, counted in one batch.
+    """The context of each heading path, counted in batches.
 
     One that is longer than ``limit`` tokens loses headings from the left, for the nearest say
     most; the last one left is cut at its end.
     """
     wanted = list(dict.fromkeys(paths))
-    lines = [_line(path) for path in wanted]
+    found: dict[tuple[str, ...], Context] = {}
+    for start in range(0, len(wanted), AT_ONCE):
+        found |= _contexts(wanted[start : start + AT_ONCE], counter, limit)
+    return found
+
+
+def _contexts(
+    paths: Sequence[tuple[str, ...]], counter: TokenCounter, limit: int
+) -> dict[tuple[str, ...], Context]:
+    lines = [_line(path) for path in paths]
     found: dict[tuple[str, ...], Context] = {}
     shorter: list[tuple[tuple[str, ...], list[str]]] = []
-    for path, line, tokens in zip(wanted, lines, counter.count(lines), strict=True):
+    for path, line, tokens in zip(paths, lines, counter.count(lines), strict=True):
         found[path] = Context(line, tokens)
         if tokens > limit:
             shorter.append((path, _shorter_lines(path)))

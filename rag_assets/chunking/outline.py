@@ -13,6 +13,8 @@ from typing import Any
 
 import pyromark
 
+from rag_assets.parsing.bounds import MAX_TITLE, shortened
+
 _BLOCKS = frozenset({"Paragraph", "Item", "CodeBlock", "HtmlBlock", "BlockQuote", "List", "Heading"})
 
 
@@ -23,7 +25,8 @@ class Section:
     A heading that is followed directly by a deeper one has no text of its own: both open one section.
 
     Attributes:
-        path: titles from the top of the document down to this section's last heading.
+        path: titles from the top of the document down to this section's last heading, each bounded: they
+            are repeated with every chunk.
         base: the same without the headings that open this section.
         headings: how many of the first blocks are headings.
         starts: where each block begins; a block reaches to the next one, blank lines included.
@@ -96,7 +99,7 @@ def _sections(text: str) -> list[Section]:
                         sections.append(section)
                     section.starts.append(start)
                     continue
-                name = " ".join(whole.split())
+                name = shortened(" ".join(whole.split()), MAX_TITLE)
                 goes_deeper = bool(above) and level > above[-1][0]
                 while above and above[-1][0] >= level:
                     above.pop()

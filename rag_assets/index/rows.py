@@ -143,9 +143,11 @@ def _filters(rows: pl.DataFrame, index: corpus.Index) -> list[pl.Series]:
     """Columns from metadata; a value that is not of the declared type becomes null: it matches no filter."""
     if not index.filters:
         return []
-    parsed = [json.loads(text) if text else {} for text in rows["metadata"]]
+    # Once for each document: its chunks repeat its metadata.
+    parsed = {text: json.loads(text) if text else {} for text in rows["metadata"].unique()}
+    fields = [parsed[text] for text in rows["metadata"]]
     return [
-        pl.Series(name, [_typed(fields.get(name), kind) for fields in parsed], dtype=_TYPES[kind])
+        pl.Series(name, [_typed(found.get(name), kind) for found in fields], dtype=_TYPES[kind])
         for name, kind in index.filters.items()
     ]
 

@@ -41,7 +41,19 @@ def documents(pipeline: Pipeline, snapshot: Snapshot, counts: DocumentCounts) ->
         "snapshot": snapshot.number,
         "quarantined": snapshot.quarantined,
         **_counts(
-            counts, "listed", "new", "changed", "moved", "deleted", "unchanged", "read", "parsed", "reused"
+            counts,
+            *(
+                "listed",
+                "new",
+                "changed",
+                "moved",
+                "deleted",
+                "unchanged",
+                "read",
+                "parsed",
+                "reused",
+                "warned",
+            ),
         ),
         "bytes_read": counts.bytes_read,
         **_ahead(pipeline),

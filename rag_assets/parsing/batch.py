@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from rag_assets import corpus as models
-from rag_assets.parsing.document import LIMIT_REASONS, ParsedDocument, Rejection
+from rag_assets.parsing.document import LIMIT_REASONS, WARNINGS, ParsedDocument, Rejection
 from rag_assets.parsing.formats import format_of
 from rag_assets.parsing.parse import parser_fingerprint
 from rag_assets.parsing.pool import ParserPool
@@ -41,7 +41,12 @@ OUTCOME = ("text_key", "title", "metadata", "reason", "detail")
 
 @dataclass(slots=True)
 class DocumentCounts:
-    """What one run of the stage found and did. ``new`` leaves out what was moved."""
+    """What one run of the stage found and did.
+
+    Attributes:
+        new: without what was moved.
+        warned: documents among those read of which something was cut or left out.
+    """
 
     listed: int = 0
     new: int = 0
@@ -52,6 +57,7 @@ class DocumentCounts:
     read: int = 0
     parsed: int = 0
     reused: int = 0
+    warned: int = 0
     bytes_read: int = 0
 
 
@@ -113,6 +119,15 @@ def parse_batch(
     counts.read += sum(found.data is not None for found in batch)
     counts.bytes_read += sum(len(found.data) for found in batch if found.data is not None)
     return _snapshot_rows(batch, parsed)
+
+
+def warnings_of(rows: pl.DataFrame) -> dict[str, list[str]]:
+    """Document id → its warnings, for those among snapshot rows that have any."""
+    found = rows.filter(pl.col("metadata").str.contains(f'"{WARNINGS}"', literal=True))
+    parsed = (
+        (name, json.loads(metadata)) for name, metadata in found.select("document_id", "metadata").iter_rows()
+    )
+    return {name: metadata[WARNINGS] for name, metadata in parsed if WARNINGS in metadata}
 
 
 def to_replace(
@@ -196,12 +211,13 @@ def _row(key: str, outcome: ParsedDocument | Rejection, limits: str) -> dict[str
     if isinstance(outcome, Rejection):
         row: dict[str, str | None] = dict.fromkeys(SCHEMA.names())
         return row | {"key": key, "reason": outcome.reason, "detail": outcome.detail, "limits": limits}
+    warned = {WARNINGS: list(outcome.warnings)} if outcome.warnings else {}
     return {
         "key": key,
         "text_key": digest(outcome.text),
         "text": outcome.text,
         "title": outcome.title,
-        "metadata": json.dumps(outcome.metadata, sort_keys=True, ensure_ascii=False),
+        "metadata": json.dumps({**outcome.metadata, **warned}, sort_keys=True, ensure_ascii=False),
         "reason": None,
         "detail": None,
         "limits": None,

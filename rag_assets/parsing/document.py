@@ -26,6 +26,8 @@ Reason = Literal[
     "wrong_type",
 ]
 
+WARNINGS = "parsing_warnings"
+"""Name under which a document's warnings are kept with its metadata."""
 LIMIT_REASONS: frozenset[Reason] = frozenset({"crashed", "memory", "oversized", "timeout"})
 """Reasons that depend on limits or on the machine: other limits may give another answer."""
 
@@ -37,12 +39,15 @@ class ParsedDocument:
     Attributes:
         text: Markdown with "\\n" line ends, never blank; spans of chunks point into it.
         title: from metadata or the first heading; "" when the document names none.
-        metadata: JSON values only (dates as ISO 8601 strings), e.g. author, created, language.
+        metadata: JSON values only (dates as ISO 8601 strings), e.g. author, created, language. ``parse``
+            sees to that: the modules of the formats hand on what their libraries give.
+        warnings: sentences for people: what was cut or left out.
     """
 
     text: str
     title: str
     metadata: dict[str, JSON]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,13 @@ import tomllib
 from typing import Any
 
 from rag_assets.parsing.decode import decode
-from rag_assets.parsing.document import JSON, ParsedDocument
-from rag_assets.parsing.metadata import TooMuchMetadata, jsonable
+from rag_assets.parsing.document import ParsedDocument
+from rag_assets.parsing.headings import first_heading
+from rag_assets.parsing.metadata import TooMuchMetadata, check_depth, check_extent
 
 FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*\n(.*?)^(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 MAX_FRONT_MATTER = 64 * 1024  # characters; more is text between two rules, not metadata
-HEAD = 4096  # characters in which nearly every document has its first heading
+SHALLOW = 4096  # characters that cannot nest so deeply that building the values would exhaust the C stack
 
 
 def parse(data: bytes) -> ParsedDocument:
@@ -28,7 +29,7 @@ def parse(data: bytes) -> ParsedDocument:
     return ParsedDocument(text, title or first_heading(text), metadata)
 
 
-def split_front_matter(text: str) -> tuple[dict[str, JSON], str]:
+def split_front_matter(text: str) -> tuple[dict[Any, Any], str]:
     """(metadata, body) of a document that may open with YAML (---) or TOML (+++) front matter."""
     match = FRONT_MATTER.match(text) if text.startswith(("---", "+++")) else None
     if match is None or match.end(2) - match.start(2) > MAX_FRONT_MATTER:
@@ -37,52 +38,35 @@ def split_front_matter(text: str) -> tuple[dict[str, JSON], str]:
     try:
         values = load(match[2])
     except error_types as error:
-        return {"front_matter_error": " ".join(str(error).split())}, text
+        return {"front_matter_error": " ".join(str(error).split()) or type(error).__name__}, text
     if values is None:  # an empty block
         return {}, text[match.end() :]
     if not isinstance(values, dict):  # two horizontal rules with text between them
         return {}, text
     try:
-        return jsonable(values), text[match.end() :]
+        check_extent(values)
     except TooMuchMetadata as error:
         return {"front_matter_error": f"front matter has {error}"}, text
+    return values, text[match.end() :]
 
 
 def _loader(fence: str) -> tuple[Any, tuple[type[Exception], ...]]:
+    # Both libraries let through whatever int(), date() and the like raise: ValueError for the date 2024-13-45
+    # or a number of 5,000 digits, TypeError for a list as a key, others for "!!int" before no number.
+    foreign = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
     if fence == "+++":
-        return tomllib.loads, (tomllib.TOMLDecodeError, RecursionError)
+        return tomllib.loads, foreign
     import yaml
 
-    # ValueError: YAML 1.1 turns things like 2024-13-45 into dates that do not exist.
-    # TypeError: a list as a mapping's key.
-    return (
-        lambda block: yaml.load(block, Loader=yaml.CSafeLoader),
-        (yaml.YAMLError, ValueError, TypeError, RecursionError),
-    )
+    return _load_yaml, (yaml.YAMLError, *foreign)
 
 
-def first_heading(text: str) -> str:
-    """Plain text of the first heading of any level, or ""."""
-    if len(text) <= HEAD:
-        return _first_heading(text)
-    return _first_heading(text[: text.rfind("\n", 0, HEAD) + 1]) or _first_heading(text)
+def _load_yaml(block: str) -> Any:
+    import yaml
 
-
-def _first_heading(text: str) -> str:
-    import pyromark
-
-    parts: list[str] | None = None
-    for event in pyromark.events(text):
-        match event:
-            case {"Start": {"Heading": _}}:
-                parts = []
-            case {"End": {"Heading": _}} if parts is not None:
-                heading = " ".join("".join(parts).split())
-                if heading:
-                    return heading
-                parts = None
-            case {"Text": part} | {"Code": part} if parts is not None:
-                parts.append(str(part))
-            case "SoftBreak" | "HardBreak" if parts is not None:
-                parts.append(" ")
-    return ""
+    if len(block) > SHALLOW:
+        depth = 0
+        for event in yaml.parse(block, Loader=yaml.CSafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            check_depth(depth - 1)
+    return yaml.load(block, Loader=yaml.CSafeLoader)

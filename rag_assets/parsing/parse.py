@@ -11,12 +11,15 @@ It sets no limits: use ``pool`` for documents that nobody has looked at.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata as distributions
 
-from rag_assets.parsing.document import JSON, ParsedDocument, Unparseable
-from rag_assets.parsing.metadata import jsonable, well_formed
+from rag_assets.parsing.bounds import MAX_TITLE, MAX_WARNINGS, shortened
+from rag_assets.parsing.document import ParsedDocument, Unparseable
+from rag_assets.parsing.headings import long_headings
+from rag_assets.parsing.metadata import bounded, well_formed
 from rag_assets.parsing.sniff import check_type
 from rag_assets.store.digest import digest
 
@@ -37,9 +40,9 @@ class Parser:
 
 
 PARSERS = {
-    "markdown": Parser("rag_assets.parsing.markdown", 1, ("charset-normalizer", "pyromark", "pyyaml")),
+    "markdown": Parser("rag_assets.parsing.markdown", 2, ("charset-normalizer", "pyromark", "pyyaml")),
     "html": Parser(
-        "rag_assets.parsing.html", 1, ("charset-normalizer", "html-to-markdown", "selectolax", "trafilatura")
+        "rag_assets.parsing.html", 2, ("charset-normalizer", "html-to-markdown", "selectolax", "trafilatura")
     ),
     "rst": Parser("rag_assets.parsing.rst", 2, ("charset-normalizer", "docutils", "html-to-markdown")),
     "text": Parser("rag_assets.parsing.text", 1, ("charset-normalizer",)),
@@ -64,23 +67,34 @@ def parse(data: bytes, format: str) -> ParsedDocument:
         raise Unparseable("unsupported", f"No parser reads the format {format!r}.")
     if not data.strip():
         raise Unparseable("empty", f"The file has {len(data)} bytes and none of them is text.")
-    check_type(data, format)
     module = importlib.import_module(parser.module)
     try:
+        check_type(data, format)
         document: ParsedDocument = module.parse(data)
         text = well_formed(document.text)
-        title = well_formed(document.title)
-        metadata: dict[str, JSON] = jsonable(document.metadata)
+        metadata, warnings = bounded(document.metadata)
+        warnings += _warnings(document.title, text)
     except (Unparseable, MemoryError):
         raise
     except Exception as error:  # the seam: whatever a library raises on bad bytes is the document's fault
-        message = " ".join(str(error).split())[:200] or "no further message"
+        message = well_formed(" ".join(str(error)[:1000].split())[:200]) or "no further message"
         raise Unparseable(
             "corrupt", f"The {format} parser failed with {type(error).__name__}: {message}."
         ) from error
     if not text.strip():
         raise Unparseable("empty", "The document was read and holds no text.")
-    return ParsedDocument(text, title, metadata)
+    if len(warnings) > MAX_WARNINGS:
+        warnings[MAX_WARNINGS - 1 :] = [f"And {len(warnings) - MAX_WARNINGS + 1} more warnings."]
+    title = well_formed(shortened(document.title, MAX_TITLE))
+    return ParsedDocument(text, title, metadata, tuple(warnings))
+
+
+def _warnings(title: str, text: str) -> Iterator[str]:
+    if len(title) > MAX_TITLE:
+        yield f"The title was cut: it has {len(title):,} characters, and {MAX_TITLE} are kept."
+    number = long_headings(text)
+    if number:
+        yield f"Heading paths were cut: headings with more than {MAX_TITLE} characters: {number}."
 
 
 @cache

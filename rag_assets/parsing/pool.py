@@ -20,7 +20,7 @@ from types import TracebackType
 from rag_assets.corpus import Parsing
 from rag_assets.parsing.document import ParsedDocument, Rejection
 from rag_assets.parsing.process import ParserProcess, WorkerFailed
-from rag_assets.parsing.worker import Outcome
+from rag_assets.parsing.wire import Limits
 
 Item = tuple[str, str, bytes]
 Result = tuple[str, ParsedDocument | Rejection]
@@ -29,6 +29,8 @@ BATCH_DOCUMENTS = 64
 BATCH_BYTES = 1_000_000
 SOLO_FORMATS = frozenset({"docx", "pdf"})  # dear ones: never in a batch
 PARSE = "rag_assets.parsing.parse:parse"
+TEXT_FACTOR = 4
+"""How many times max_bytes the text of a document may have: honest text grows by its encoding or is compressed."""
 
 
 class ParserPool:
@@ -44,6 +46,7 @@ class ParserPool:
         from loky import cpu_count  # also knows what a container may use
 
         self._config = config
+        self._limits = Limits(config.timeout_seconds, config.memory_mb, TEXT_FACTOR * config.max_bytes)
         self._function = function
         self._workers = config.workers or cpu_count()
         self._idle: queue.SimpleQueue[ParserProcess] = queue.SimpleQueue()
@@ -118,9 +121,8 @@ class ParserPool:
             self._idle.put(process)
 
     def _attempt(self, process: ParserProcess, batch: list[Item]) -> list[Result]:
-        limits = self._config.timeout_seconds, self._config.memory_mb
         try:
-            outcomes: list[Outcome] = process.run([(format, data) for _, format, data in batch], *limits)
+            outcomes = process.run([(format, data) for _, format, data in batch], self._limits)
         except WorkerFailed as failure:
             if len(batch) == 1:
                 return [(batch[0][0], failure.rejection)]

@@ -7,17 +7,25 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing.connection import Connection, Pipe
+from socket import socket, socketpair
 from typing import IO
 
 from rag_assets.errors import ConfigurationError
 from rag_assets.parsing.document import Rejection
-from rag_assets.parsing.worker import READY, Outcome
+from rag_assets.parsing.wire import Garbled, Limits, Outcome, receive, replied, request, send
+from rag_assets.parsing.worker import READY
 
 START_SECONDS = 120.0  # a loaded machine may take long; a worker that cannot start ends at once
 EXIT_SECONDS = 5.0  # for a process that closed its pipe to end, so that its exit code is known
+ENVIRONMENT = (
+    *("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "SYSTEMROOT"),  # to start at all
+    *("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "PYTHONWARNINGS", "MALLOC_ARENA_MAX"),
+    *("LANG", "LC_ALL", "LC_CTYPE", "PYTHONUTF8", "TMPDIR", "TZ"),
+)
+"""Variables that a worker gets, and no others: credentials stand in the environment."""
 
 
 class WorkerFailed(Exception):
@@ -37,30 +45,42 @@ class ParserProcess:
     def __init__(self, function: str) -> None:
         self._function = function
         self._process: subprocess.Popen[bytes] | None = None
-        self._connection: Connection | None = None
+        self._connection: socket | None = None
         self._stopped = False
 
-    def run(self, batch: list[tuple[str, bytes]], timeout_seconds: float, memory_mb: int) -> list[Outcome]:
+    def run(self, batch: Sequence[tuple[str, bytes]], limits: Limits) -> list[Outcome]:
         """Outcomes of a batch of (format, file), in its order; the whole batch has the time limit.
 
         Raises:
-            WorkerFailed: it took too long, or the process died.
+            WorkerFailed: it took too long or too much memory, the process died, or its reply is none.
             ConfigurationError: the worker does not start.
         """
         connection = self._connection or self._start()
+        deadline = time.monotonic() + limits.timeout_seconds
         try:
-            connection.send((batch, timeout_seconds, memory_mb))
-            if not connection.poll(timeout_seconds):
-                self._discard()
-                raise WorkerFailed(
-                    Rejection("timeout", f"Parsing took longer than the allowed {timeout_seconds:g} seconds.")
-                )
-            outcomes: list[Outcome] = connection.recv()
+            send(connection, request(batch, limits), deadline)
+            outcomes = replied(receive(connection, limits.reply_bytes(len(batch)), deadline), len(batch))
+        except TimeoutError as error:
+            self._discard()
+            seconds = f"{limits.timeout_seconds:g} seconds"
+            raise WorkerFailed(
+                Rejection("timeout", f"Parsing took longer than the allowed {seconds}.")
+            ) from error
         except (EOFError, OSError) as error:
             code = self._discard(EXIT_SECONDS)
             raise WorkerFailed(
                 Rejection("crashed", f"The parser process died ({_how(code)}) over this document.")
             ) from error
+        except Garbled as error:
+            self._discard()
+            raise WorkerFailed(
+                Rejection("crashed", f"The parser process gave no usable reply over this document ({error}).")
+            ) from error
+        for outcome in outcomes:
+            if isinstance(outcome, Rejection) and outcome.reason == "memory":
+                # Libraries that ran out of memory may be left half loaded: what they say of others counts no more.
+                self._discard()
+                raise WorkerFailed(outcome)
         return outcomes
 
     def stop(self) -> None:
@@ -75,11 +95,12 @@ class ParserProcess:
         self.stop()
         self._discard()
 
-    def _start(self) -> Connection:
+    def _start(self) -> socket:
         if self._stopped:
             raise WorkerFailed(Rejection("crashed", "The parser pool was closed."))
-        ours, theirs = Pipe()
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        ours, theirs = socketpair()
+        environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
         with tempfile.TemporaryFile() as complaints:
             with _deaf_to(signal.SIGINT, signal.SIGTERM):
                 self._process = subprocess.Popen(
@@ -104,11 +125,11 @@ class ParserProcess:
             self._expect_ready(ours, complaints)
         return ours
 
-    def _expect_ready(self, connection: Connection, complaints: IO[bytes]) -> None:
+    def _expect_ready(self, connection: socket, complaints: IO[bytes]) -> None:
         try:
-            if connection.poll(START_SECONDS) and connection.recv() == READY:
+            if receive(connection, len(READY), time.monotonic() + START_SECONDS) == READY:
                 return
-        except (EOFError, OSError):
+        except (EOFError, OSError, Garbled):
             pass
         self._discard()
         complaints.seek(0)

@@ -16,8 +16,8 @@ from dataclasses import replace
 import polars as pl
 
 from rag_assets import corpus as models
-from rag_assets.errors import QuarantineExceeded
-from rag_assets.parsing.batch import DocumentCounts, document_store, limits_of, parse_batch
+from rag_assets.errors import QuarantineExceeded, printable
+from rag_assets.parsing.batch import DocumentCounts, document_store, limits_of, parse_batch, warnings_of
 from rag_assets.parsing.document import LIMIT_REASONS
 from rag_assets.parsing.parse import parser_fingerprint
 from rag_assets.parsing.pool import ParserPool
@@ -130,6 +130,7 @@ def update_documents(
     removed = pl.concat([comparison.vanished, pl.Series(vanished, dtype=pl.String)])
     removed = removed.filter(removed.is_in(known_ids.implode()))
     _count_changes(counts, known, upserts, removed)
+    _tell_warnings(corpus.name, upserts, counts)
     return snapshots.commit(previous, upserts, removed, facts), counts
 
 
@@ -205,6 +206,15 @@ def _parser_current(known: pl.DataFrame) -> pl.DataFrame:
         .with_columns(version=pl.when(stale).then(None).otherwise("version"))
         .drop("current")
     )
+
+
+def _tell_warnings(corpus: str, upserts: pl.DataFrame, counts: DocumentCounts) -> None:
+    """Count and log the documents of which something was cut or left out."""
+    warnings = warnings_of(upserts)
+    counts.warned = len(warnings)
+    if warnings:
+        named = "".join(f"\n  {name}: {' '.join(warnings[name])}" for name in [*warnings][:NAMED_DOCUMENTS])
+        warn(printable(f"{corpus}: {len(warnings)} documents were read with warnings, e.g.{named}"))
 
 
 def _count_changes(

@@ -12,15 +12,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
+from socket import socket
 
 from rag_assets.parsing.document import ParsedDocument, Rejection, Unparseable
+from rag_assets.parsing.wire import Answer, Limits, Outcome, answer, receive, reply, requested, send
 
 Parse = Callable[[bytes, str], ParsedDocument]
-Outcome = ParsedDocument | Rejection
 
-READY = "ready"
+READY = b"ready"
 PR_SET_PDEATHSIG = 1  # sys/prctl.h
 ORPHAN_GRACE = 5  # seconds after the time limit at which a worker ends itself if nobody did
 
@@ -30,16 +30,16 @@ def main(descriptor: int, function: str) -> None:
     _end_with_parent()
     module, _, name = function.partition(":")
     parse: Parse = getattr(importlib.import_module(module), name)
-    with Connection(descriptor) as connection:
-        connection.send(READY)
+    with socket(fileno=descriptor) as connection:
+        send(connection, READY)
         _be_silent()
         while True:
             try:
-                batch, timeout_seconds, memory_mb = connection.recv()
+                batch, limits = requested(receive(connection))
             except EOFError:
                 return
-            _end_myself_after(timeout_seconds + ORPHAN_GRACE)
-            connection.send([_limited(parse, data, format, memory_mb) for format, data in batch])
+            _end_myself_after(limits.timeout_seconds + ORPHAN_GRACE)
+            send(connection, reply([_limited(parse, data, format, limits) for format, data in batch]))
             _end_myself_after(0)
 
 
@@ -68,12 +68,13 @@ def outcome(parse: Parse, data: bytes, format: str) -> Outcome:
         return error.rejection
 
 
-def _limited(parse: Parse, data: bytes, format: str, memory_mb: int) -> Outcome:
+def _limited(parse: Parse, data: bytes, format: str, limits: Limits) -> Answer:
     try:
-        _allow_memory(memory_mb)
-        return outcome(parse, data, format)
+        _allow_memory(limits.memory_mb)
+        return answer(outcome(parse, data, format), limits)
     except MemoryError:
-        return Rejection("memory", f"Parsing needs more than the allowed {memory_mb} MiB of memory.")
+        found = f"Parsing needs more than the allowed {limits.memory_mb} MiB of memory."
+        return answer(Rejection("memory", found), limits)
     finally:
         _allow_memory(None)
 

@@ -19,7 +19,7 @@ def zipped(**members: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def docx(body: str) -> bytes:
+def docx(body: str, title: str = "Annual report") -> bytes:
     """A Word document with this content of ``w:body``."""
     main = "application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
     core = "http://schemas.openxmlformats.org/package/2006/metadata/core-properties"
@@ -39,7 +39,8 @@ def docx(body: str) -> bytes:
             ).encode(),
             "docProps/core.xml": (
                 f'<cp:coreProperties xmlns:cp="{core}" xmlns:dc="http://purl.org/dc/elements/1.1/" '
-                'xmlns:dcterms="http://purl.org/dc/terms/"><dc:title>Annual report</dc:title>'
+                'xmlns:dcterms="http://purl.org/dc/terms/">'
+                f"<dc:title>{title}</dc:title>"
                 "<dc:creator>Ada</dc:creator><dcterms:created>2024-05-01T10:00:00Z</dcterms:created>"
                 "</cp:coreProperties>"
             ).encode(),
@@ -57,7 +58,7 @@ def table(*rows: tuple[str, ...]) -> str:
     return f"<w:tbl>{''.join(f'<w:tr>{row}</w:tr>' for row in cells)}</w:tbl>"
 
 
-def pdf(*lines: tuple[int, str]) -> bytes:
+def pdf(*lines: tuple[int, str], title: str = "Sample") -> bytes:
     """A PDF file of one page with these (letter size, text) lines from top to bottom."""
     drawing, y = ["BT"], 780
     for size, text in lines:
@@ -71,7 +72,7 @@ def pdf(*lines: tuple[int, str]) -> bytes:
         b"/Resources << /Font << /F1 5 0 R >> >> >>",
         b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream),
         b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-        b"<< /Title (Sample) /Author (Ada) /CreationDate (D:20240501100000Z) >>",
+        b"<< /Title (%s) /Author (Ada) /CreationDate (D:20240501100000Z) >>" % title.encode(),
     ]
     out, offsets = b"%PDF-1.4\n", []
     for number, content in enumerate(objects, start=1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -52,6 +53,92 @@ def test_several_misbehaving_documents_cost_only_themselves() -> None:
     outcomes = faulty_outcomes("fine", "crash", "hang", "fine", "exit", "eat memory", "fine", format="pdf")
     rejected = {key: outcome.reason for key, outcome in outcomes.items() if isinstance(outcome, Rejection)}
     assert rejected == {"1": "crashed", "2": "timeout", "4": "crashed", "5": "memory"}
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        "say much",
+        "say frame {}",
+        "say frame [",
+        "say frame []",
+        "say frame " + "[" * 100_000,
+        'say frame [{"reason": "unheard of", "detail": ""}]',
+        'say frame [{"reason": "corrupt"}]',
+        'say frame [{"title": "", "metadata": {}, "warnings": [], "bytes": 5}]',
+        'say frame [{"title": "", "metadata": {}, "warnings": [], "bytes": -1}]',
+        'say frame [{"title": "", "metadata": {}, "warnings": [], "bytes": 0}]',
+        'say frame [{"title": "", "metadata": {"a": NaN}, "warnings": [], "bytes": 0}]',
+        f'say frame [{{"title": "", "metadata": {{"a": {"9" * 5000}}}, "warnings": [], "bytes": 0}}]',
+        "give no text",
+        "give a long title",
+        "give much metadata",
+        "give a giant number",
+        "give half a character",
+        "give no number",
+        "give no JSON",
+    ],
+)
+def test_a_reply_that_no_honest_worker_gives_rejects_its_document_alone(order: str) -> None:
+    outcomes = faulty_outcomes("fine", order, "fine")
+    rejected = outcomes.pop("1")
+    assert isinstance(rejected, Rejection)
+    assert rejected.reason == "crashed"
+    assert all(isinstance(outcome, ParsedDocument) for outcome in outcomes.values())
+
+
+def test_a_worker_that_stops_in_the_middle_of_a_reply_is_killed_at_the_time_limit() -> None:
+    outcomes = faulty_outcomes("fine", "say half", "fine")
+    assert outcomes.pop("1") == Rejection("timeout", "Parsing took longer than the allowed 2 seconds.")
+    assert all(isinstance(outcome, ParsedDocument) for outcome in outcomes.values())
+
+
+def test_nothing_that_a_worker_sends_is_executed(tmp_path: Path) -> None:
+    trap = tmp_path / "trap"
+    outcomes = faulty_outcomes("fine", f"say pickle {trap}", "fine")
+    assert isinstance(outcomes["1"], Rejection)
+    assert not trap.exists()
+
+
+def test_the_text_of_a_document_is_bounded_before_it_leaves_the_worker() -> None:
+    outcomes = faulty_outcomes("fine", "give a long text")
+    assert outcomes["1"] == Rejection("oversized", "The text has 21,000,000 bytes; 20,000,000 are allowed.")
+
+
+def test_texts_that_are_too_many_for_one_reply_come_one_by_one() -> None:
+    config = LIMITS.model_copy(update={"max_bytes": 30_000})
+    items = [(str(number), "markdown", b"fine " * 5000) for number in range(100)]
+    with ParserPool(config, FAULTY) as pool:
+        assert all(isinstance(outcome, ParsedDocument) for _, outcome in pool.parse(items))
+
+
+def test_the_reason_of_a_rejection_can_be_stored_and_shown() -> None:
+    outcomes = faulty_outcomes("give a reason")
+    assert outcomes["0"] == Rejection("corrupt", "a reason: \ufffd\ufffd[31m")
+
+
+def test_a_worker_that_ran_out_of_memory_reads_nothing_more() -> None:
+    orders = ("fine", "eat memory", "fine too")
+    with ParserPool(LIMITS.model_copy(update={"workers": 1}), FAULTY) as pool:
+        found = dict(pool.parse((order, "pdf", order.encode()) for order in orders))
+    read = [outcome for outcome in found.values() if isinstance(outcome, ParsedDocument)]
+    assert len({outcome.metadata["process"] for outcome in read}) == len(read) == 2
+
+
+def test_workers_inherit_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "AWS_SECRET_ACCESS_KEY",
+        "RAG_INBOX",
+        "OPENAI_API_KEY",
+        "HANDBOOK_WEBHOOK_SECRET",
+        "DATABASE_URL",
+    ):
+        monkeypatch.setenv(name, "hush")
+    monkeypatch.setenv("LANG", "C.UTF-8")
+    outcome = faulty_outcomes("show environment")["0"]
+    assert isinstance(outcome, ParsedDocument)
+    assert "hush" not in outcome.text
+    assert "LANG=C.UTF-8" in outcome.text
 
 
 def test_a_document_above_the_size_limit_is_not_parsed() -> None:
