@@ -1,10 +1,11 @@
 """Runs a corpus in a process of its own that kills itself, or is killed, with SIGKILL.
 
-Importing the model libraries takes seconds, so one process imports them and forks a child per
+Importing the model libraries and Dagster takes seconds, so one process imports them and forks a child per
 run. LanceDB starts threads when it is imported and is therefore imported by the child.
 
 Commands come as JSON lines on standard input: root, store, environ, optionally ``batch`` (questions at a
-time), and either ``at_write`` (die at the n-th write to the store) or ``after`` (seconds). Answers are JSON lines.
+time), and either ``at_write`` (die at the n-th write to the store) or ``after`` (seconds). With ``DAGSTER_HOME`` in
+environ a run goes through ``rag-assets run``, otherwise through the stages alone. Answers are JSON lines.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ def main() -> None:
     import sentence_transformers.sentence_transformer.modules  # noqa: F401
     import torch
 
+    import rag_assets.orchestration.run  # noqa: F401
+
     torch.set_num_threads(1)
     print(json.dumps({"ready": True}), flush=True)  # noqa: T201
     for line in sys.stdin:
@@ -31,8 +35,11 @@ def main() -> None:
         started = time.monotonic()
         child = os.fork()
         if child == 0:
+            os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # it answers nothing itself
             try:
                 _run(command)
+            except SystemExit as ended:
+                os._exit(ended.code if isinstance(ended.code, int) else 1)
             except BaseException:
                 import traceback
 
@@ -49,6 +56,7 @@ def main() -> None:
 
 def _run(command: dict[str, Any]) -> None:
     os.environ.update(command["environ"])
+    from rag_assets import cli
     from rag_assets_tests.workspace import Workspace, run_stages
 
     if command.get("batch") is not None:
@@ -62,18 +70,28 @@ def _run(command: dict[str, Any]) -> None:
         timer.start()
     if command.get("at_write") is not None:
         _die_at_write(command["at_write"])
-    workspace = Workspace(Path(command["root"]), command["store"], **command["settings"])
-    pipeline, embedder = workspace.pipeline()
-    log = Path(command["root"]) / "embedded.log"
-    inner = embedder.embed
+    root = Path(command["root"])
+    _log_embedded(root / "embedded.log")
+    workspace = Workspace(root, command["store"], **command["settings"])
+    if "DAGSTER_HOME" in command["environ"]:
+        os.environ |= {"RAG_STORE": command["store"], "RAG_CORPORA": str(workspace.path.parent)}
+        sys.argv = ["rag-assets", "run", workspace.name]
+        cli.main()
+    run_stages(workspace.pipeline()[0])
 
-    def logged(texts: Any, tokens: Any) -> Any:
+
+def _log_embedded(log: Path) -> None:
+    """Write down each text that the model is given, before it is."""
+    from rag_assets.embedding.static import StaticEmbedder
+
+    embed = StaticEmbedder.embed
+
+    def logged(embedder: StaticEmbedder, texts: Sequence[str], tokens: Sequence[int]) -> Any:
         with log.open("a") as file:
             file.writelines(json.dumps(text) + "\n" for text in texts)
-        return inner(texts, tokens)
+        return embed(embedder, texts, tokens)
 
-    embedder.embed = logged  # type: ignore[method-assign]
-    run_stages(pipeline)
+    StaticEmbedder.embed = logged  # type: ignore[method-assign]
 
 
 def _die_at_write(number: int) -> None:

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dagster import DagsterRunStatus
 
 from rag_assets import open_published
 from rag_assets.errors import NotPublished
 from rag_assets.evaluation.files import read_report
 from rag_assets.evaluation.report import Report
 from rag_assets_tests.answers.faulty import FaultyServer
+from rag_assets_tests.orchestration.commands import Home
 from rag_assets_tests.workspace import Workspace, document
 
 SHARD = 16
@@ -45,9 +47,16 @@ class Crasher:
         assert self._answer() == {"ready": True}
 
     def run(
-        self, root: Path, store: str, settings: Mapping[str, Any] = SETTINGS, **kill: Any
+        self,
+        root: Path,
+        store: str,
+        settings: Mapping[str, Any] = SETTINGS,
+        home: Home | None = None,
+        **kill: Any,
     ) -> dict[str, Any]:
         environ = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        if home is not None:
+            environ["DAGSTER_HOME"] = str(home.folder)
         command = {"root": str(root), "store": store, "settings": settings, "environ": environ, **kill}
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(command) + "\n")
@@ -91,10 +100,16 @@ def visible(workspace: Workspace) -> list[tuple[str, str]] | None:
     return list(zip(rows["chunk_id"], rows["text"], strict=True))
 
 
+def home_of(root: Path, seed: int) -> Home | None:
+    """Even seeds go through the command line, on a Dagster home that outlives what is killed; the others do without."""
+    return Home(root) if seed % 2 == 0 else None
+
+
 def crash_and_recover(
     crasher: Crasher, root: Path, store: str, seed: int, settings: Mapping[str, Any] = SETTINGS
 ) -> int:
     """Kill runs of a first build and of an update until one ends. Returns how often it was killed."""
+    home = home_of(root, seed)
     chance = random.Random(seed)
     kills = 0
     allowed: list[Any] = [None]
@@ -111,7 +126,7 @@ def crash_and_recover(
                     if chance.random() < 0.5
                     else {"after": chance.uniform(0.3, 3)}
                 )
-            answer = crasher.run(root, store, settings, **kill)
+            answer = crasher.run(root, store, settings, home, **kill)
             assert answer["code"] == 0, "a run after a crash must not fail"
             assert visible(workspace) in (*allowed, expected), (
                 "a reader saw something that was never published"
@@ -122,6 +137,9 @@ def crash_and_recover(
         assert visible(workspace) == expected
         assert workspace.rows().equals(clean.rows())
         allowed = [expected]
+    if home is not None:
+        assert set(home.statuses()) <= {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE}
+        assert home.slots() == []
     log = root / "embedded.log"
     repeated = sum(count - 1 for count in Counter(log.read_text().splitlines()).values())
     assert repeated <= kills * SHARD, "a crash costs at most the batch in flight"
@@ -146,7 +164,7 @@ def test_a_killed_run_is_resumed_on_s3(crasher: Crasher, tmp_path: Path, s3_stor
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_killed_evaluation_is_resumed(crasher: Crasher, tmp_path: Path, seed: int) -> None:
     """Answers and judgements: the same report as a clean run's, and at most one batch per crash asked again."""
-    chance, kills = random.Random(seed), 0
+    chance, kills, home = random.Random(seed), 0, home_of(tmp_path, seed)
     with FaultyServer(lambda call, request: (200, said(request))).running() as server:
         settings = {
             **SETTINGS,
@@ -158,7 +176,7 @@ def test_a_killed_evaluation_is_resumed(crasher: Crasher, tmp_path: Path, seed: 
         workspace = ask(tmp_path, settings)
         for attempt in range(9):
             kill = {"at_write": chance.randint(8, 40)} if attempt < 6 else {}
-            answer = crasher.run(tmp_path, workspace.store, settings, batch=BATCH, **kill)
+            answer = crasher.run(tmp_path, workspace.store, settings, home, batch=BATCH, **kill)
             assert answer["code"] == 0, "a run after a crash must not fail"
             if not answer["signal"]:
                 break
