@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -28,6 +28,7 @@ from rich.table import Table
 from rag_assets.corpus import Corpus
 from rag_assets.evaluation.diagnosis import advice, summarize_diagnoses
 from rag_assets.evaluation.metrics import title_of
+from rag_assets.evaluation.refusal import gate_in_words
 from rag_assets.evaluation.regression import compared_in_words, regressions_of, unchecked
 from rag_assets.gold.check import UNMEETABLE, Finding
 from rag_assets.pipeline.progress import Progress as Listener
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 out = Console()
 err = Console(stderr=True)
+NAMED_DOCUMENTS = 10  # quarantined ones that run, plan and evaluate name
 LOG_WIDTH = 120  # of tables, where standard output is no terminal
 SHOWN = ("recall@5 hybrid", "ndcg@10 hybrid")
 HELD = "A rollback took back what the present documents and corpus file give; it is not published again by itself"
@@ -97,11 +99,22 @@ def progress_bars(*, quiet: bool) -> Iterator[Listener]:
         yield tell
 
 
+def show_refusal(outcome: RunOutcome, *, quiet: bool) -> None:
+    """Why the gate refused what a run made, ahead of all else. ``quiet``: nothing on standard output."""
+    if not quiet:
+        version = "" if outcome.report is None else f" version {outcome.report.subject.lance_version}"
+        say(f"REFUSED{version}: {_kept(outcome.summary['publication'])}")
+    complain(str(outcome.error))
+
+
 def show_run(objects: ObjectStore, corpus: Corpus, outcome: RunOutcome) -> None:
     """What a run did, what is published now and how to go on."""
     from rag_assets.pipeline.status import status
 
     found = outcome.summary
+    show_quarantined(corpus.name, found)
+    if outcome.report is not None:
+        show_findings_of(outcome.report)
     if "documents_changed" in found and (outcome.error is None or found["seconds"]):
         say(
             f"{corpus.name}: {found['documents_changed']:,} documents changed, {found['embedded_texts']:,} texts "
@@ -113,6 +126,8 @@ def show_run(objects: ObjectStore, corpus: Corpus, outcome: RunOutcome) -> None:
         return
     state = status(objects, corpus)
     out.print(Panel(_state_table(state), title=_outcome(found), title_align="left", expand=False))
+    if state["not_measured"] is not None:
+        say(state["not_measured"])
     if found["candidate"] == "held":
         say(f"{HELD}: change them, or roll forward with rag-assets rollback {corpus.name} --to N")
     called = Path(sys.argv[0])
@@ -131,21 +146,59 @@ def show_run(objects: ObjectStore, corpus: Corpus, outcome: RunOutcome) -> None:
 
 def _outcome(summary: Mapping[str, Any]) -> str:
     if summary["published"]:
-        return "published"
+        return "published, not measured" if summary["not_measured"] else "published"
     if summary["candidate"] == "held":
         return "held back by a rollback"
     return "nothing new to publish"
 
 
 def show_status(objects: ObjectStore, state: Mapping[str, Any]) -> None:
-    """The ``status`` object as a table."""
+    """The ``status`` object as a table, below what was refused."""
+    if state["refused"]:
+        show_refused(objects, state["refused"])
     out.print(Panel(_state_table(state), title=str(state["corpus"]), title_align="left", expand=False))
+    if state["not_measured"] is not None:
+        say(state["not_measured"])
     if state["tag_problem"]:
         say(f"WARNING     {state['tag_problem']}")
     if state["report"]:
         say(f"Report      {objects.uri(state['report'])}")
-    for document in state["quarantined_documents"]:
+    show_quarantined(state["corpus"], state, len(state["quarantined_documents"]))
+
+
+def show_refused(objects: ObjectStore, refused: Mapping[str, Any]) -> None:
+    """The field ``refused`` of ``status``: what, when, why, and what readers see instead."""
+    say(f"REFUSED     version {refused['lance_version']}, evaluated {refused['time']}")
+    for reason in refused["reasons"]:
+        say(f"  {reason}")
+    say(f"  report: {objects.uri(refused['report'])}")
+    say(f"  {_kept(refused['publication'])}")
+
+
+def show_quarantined(corpus: str, found: Mapping[str, Any], shown: int = NAMED_DOCUMENTS) -> None:
+    """Documents that are left out, by name and reason. ``found``: an object with the fields of ``status``."""
+    for document in found["quarantined_documents"][:shown]:
         say(f"quarantined {document['document_id']}: {document['reason']}: {document['detail']}")
+    more = found["quarantined"] - min(shown, len(found["quarantined_documents"]))
+    if more > 0:
+        say(f"quarantined and {more:,} more documents; rag-assets status {corpus} --json lists up to 100")
+
+
+def show_findings_of(report: Report) -> None:
+    """What is worse than published, and the report's warnings."""
+    worse = regressions_of(report)
+    if worse:
+        say(f"WORSE than publication {report.compared_with}:")
+        for sentence in worse:
+            say(f"  {sentence}")
+    if report.lost:
+        say('  To retire a question, set "retired": true in its line of the gold set.')
+    for warning in report.warnings:
+        say(f"warning: {warning}")
+
+
+def _kept(publication: int | None) -> str:
+    return "nothing is published yet" if publication is None else f"readers keep publication {publication}"
 
 
 def show_plan(plan: Plan) -> None:
@@ -178,6 +231,7 @@ def show_plan(plan: Plan) -> None:
         say(f"{HELD}: change them, or roll forward with rag-assets rollback {plan.corpus} --to N")
     if plan.problem is not None:
         say(f"The run would stop: {plan.problem}")
+    show_quarantined(plan.corpus, plan.__dict__)
 
 
 def _planned(plan: Plan) -> str:
@@ -217,7 +271,8 @@ def show_hits(hits: Sequence[Hit]) -> None:
 
 
 def show_evaluation(report: Report, page: str) -> None:
-    """Headline metrics of a candidate against what is published, what to fix, what became worse, and the verdict."""
+    """What became worse, headline metrics of a candidate against what is published, what to fix, and the verdict."""
+    show_findings_of(report)
     table = Table("metric", "candidate", "published", "difference (95 %)", "questions", box=None)
     for row in report.metrics:
         if row.tag is None and row.mode == "hybrid":
@@ -233,16 +288,10 @@ def show_evaluation(report: Report, page: str) -> None:
     (out if out.is_terminal else Console(width=max(out.width, LOG_WIDTH))).print(table)
     say(f"compared with: {compared_in_words(report)}")
     _show_first_fault(report)
-    worse = regressions_of(report)
-    if worse:
-        say(f"WORSE than publication {report.compared_with}:")
-        for sentence in worse:
-            say(f"  {sentence}")
     nothing = unchecked(report)
     if nothing is not None:
         say(f"NOTICE: {nothing}")
-    passed = "passed" + (f", but worse than publication {report.compared_with}" if worse else "")
-    say(f"gate: {passed if report.verdict.passed else 'refused'}")
+    say(f"gate: {gate_in_words(report)}")
     say(f"report: {page}")
 
 
@@ -301,8 +350,10 @@ def show_event(entries: Sequence[Entry]) -> None:
         out.print(table)
 
 
-def show_history(entries: Sequence[Mapping[str, Any]], retained: set[int]) -> None:
-    """The publication log, newest last."""
+def show_history(
+    objects: ObjectStore, entries: Sequence[Mapping[str, Any]], retained: Collection[int]
+) -> None:
+    """The publication log, newest last, with what was refused in between."""
     if not entries:
         say("nothing is published yet")
         return
@@ -311,18 +362,25 @@ def show_history(entries: Sequence[Mapping[str, Any]], retained: set[int]) -> No
     )
     for entry in entries:
         changes = entry["changes"]
-        kept = entry["publication"] in retained
+        refused = entry["kind"] == "refused"
         table.add_row(
-            str(entry["publication"]),
+            "-" if refused else str(entry["publication"]),
             str(entry["lance_version"]),
             entry["time"][:16].replace("T", " "),
-            entry["kind"],
-            f"+{changes.get('added', 0)} ~{changes.get('changed', 0)} -{changes.get('removed', 0)}",
+            "[red]REFUSED[/]" if refused else entry["kind"],
+            "-"
+            if refused
+            else f"+{changes.get('added', 0)} ~{changes.get('changed', 0)} -{changes.get('removed', 0)}",
             *(f"{entry['metrics'][name]:.3f}" if name in entry["metrics"] else "-" for name in SHOWN),
-            escape(f"{entry['reason']} ({entry['by']})"),
-            style=None if kept else "dim",
+            escape(entry["reason"].split(" (")[0] if refused else f"{entry['reason']} ({entry['by']})"),
+            style=None if refused or entry["publication"] in retained else "dim",
         )
     out.print(table)
+    for entry in entries:
+        if entry["kind"] == "refused":
+            number = entry["readers_keep"]
+            kept = "nothing was published yet" if number is None else f"readers kept publication {number}"
+            say(f"REFUSED version {entry['lance_version']}: {kept}; report: {objects.uri(entry['report'])}")
 
 
 def show_targets(corpus: str, targets: Sequence[TargetStatus]) -> None:
@@ -381,6 +439,9 @@ def _state_table(state: Mapping[str, Any]) -> Table:
         table.add_row("version", f"{state['lance_version']} of index/{state['corpus']}.lance")
         table.add_row("documents", f"{state['documents']:,}")
         table.add_row("chunks", f"{state['chunks']:,}")
+        if state["gate"] is not None:
+            grey = state["not_measured"] is not None
+            table.add_row("gate", f"[dim]{state['gate']}[/]" if grey else state["gate"])
     table.add_row("quarantined", f"{state['quarantined']:,}")
     if state["embedder"]:
         table.add_row("embedder", str(state["embedder"]))

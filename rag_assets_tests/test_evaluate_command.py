@@ -57,11 +57,18 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return made
 
 
+def rule(workspace: Workspace, *rules: dict[str, object]) -> None:
+    """Add rules to the corpus file."""
+    settings = yaml.safe_load(workspace.path.read_text())
+    workspace.path.write_text(yaml.safe_dump({**settings, "gate": {"rules": list(rules)}}))
+
+
 def evaluate(workspace: Workspace, *arguments: str) -> Result:
     return CliRunner().invoke(app, ["evaluate", workspace.name, *arguments])
 
 
 def test_an_evaluation_publishes_nothing_and_writes_its_verdict(workspace: Workspace, tmp_path: Path) -> None:
+    rule(workspace, {"metric": "recall@5", "min": 0.5})
     page, verdict = tmp_path / "report.html", tmp_path / "verdict.xml"
     result = evaluate(workspace, "--html", str(page), "--junit", str(verdict), "--json")
     assert result.exit_code == 0, result.output
@@ -84,9 +91,10 @@ def test_a_change_that_makes_search_worse_fails_the_build(workspace: Workspace, 
     assert any("nDCG@10 fell from" in str(failure.get("message")) for failure in failures)
 
 
-def test_what_became_worse_stands_in_terminal_and_page_also_where_no_rule_forbids_it(
+def test_what_became_worse_stands_in_terminal_and_page_also_where_the_rules_allow_it(
     workspace: Workspace, tmp_path: Path
 ) -> None:
+    rule(workspace, {"metric": "recall@5", "min": 0.0})
     workspace.run()
     for place in range(len(TOPICS)):
         workspace.write(f"{place:02d}.md", "# Untitled\n\nThis page has been emptied by mistake today.\n")

@@ -62,7 +62,7 @@ def run(
     """Bring a corpus from its sources to its publication; what is done already is not done again."""
     with interruptible() as interruption, reported():
         from rag_assets.orchestration.run import run_corpus
-        from rag_assets.terminal import progress_bars, show_run
+        from rag_assets.terminal import progress_bars, show_refusal, show_run
 
         settings, found = load(corpus)
         check_gold(found)
@@ -75,12 +75,15 @@ def run(
                 patience=patience(wait),
                 interruption=interruption,
             )
+        if outcome.cause == "refused":
+            show_refusal(outcome, quiet=as_json)
         if as_json:
             print_json(outcome.summary)
         else:
             show_run(open_store(settings), found, outcome)
     if outcome.error is not None:
-        fail(outcome.error)
+        if outcome.cause != "refused":
+            fail(outcome.error)
         raise typer.Exit({"refused": REFUSED, "configuration": WRONG_USE}.get(outcome.cause or "", FAILED))
 
 
@@ -185,19 +188,19 @@ def query(
 
 @app.command()
 def history(corpus: CorpusName, as_json: AsJson = False) -> None:
-    """List all publications, oldest first."""
-    from rag_assets.pipeline.status import history_entry
+    """List all publications and what was refused in between, oldest first."""
+    from rag_assets.pipeline.status import history as read_history
     from rag_assets.publication.log import PublicationLog
     from rag_assets.terminal import show_history
 
     with reported():
         settings, found = load(corpus)
-        log = PublicationLog(open_store(settings), found.name)
-        entries = [history_entry(publication) for publication in log.history()]
+        objects = open_store(settings)
+        entries = read_history(objects, found.name)
         if as_json:
             print_json(entries)
         else:
-            show_history(entries, set(log.versions()))
+            show_history(objects, entries, set(PublicationLog(objects, found.name).versions()))
 
 
 @app.command()

@@ -31,7 +31,6 @@ from rag_assets.errors import ConfigurationError, RagAssetsError
 if TYPE_CHECKING:
     from rag_assets.evaluation.report import Report
     from rag_assets.orchestration.run import RunOutcome
-    from rag_assets.store.objects import ObjectStore
 
 
 class Against(StrEnum):
@@ -62,7 +61,7 @@ def evaluate(
     from rag_assets.evaluation.junit import junit_error
     from rag_assets.evaluation.regression import regressions_of, unchecked
     from rag_assets.orchestration.run import run_corpus
-    from rag_assets.terminal import progress_bars, show_evaluation
+    from rag_assets.terminal import progress_bars, show_evaluation, show_quarantined, show_refusal
 
     with interruptible() as interruption, reported():
         for path in (junit, html):
@@ -72,7 +71,7 @@ def evaluate(
             if found.gold_path is None:
                 raise ConfigurationError(
                     f"{corpus} has no gold set, so that nothing can be measured: name one in evaluation.gold of its "
-                    "corpus file"
+                    f"corpus file; then rag-assets gold propose {corpus} drafts questions"
                 )
             check_gold(found)
             with progress_bars(quiet=as_json) as progress:
@@ -86,7 +85,7 @@ def evaluate(
                     interruption=interruption,
                 )
             objects = open_store(settings)
-            report = _report(objects, outcome)
+            report = outcome.report
         except RagAssetsError as error:  # CI reads the file, whatever happened
             if junit is not None:
                 junit.write_text(junit_error(corpus, str(error)), encoding="utf-8")
@@ -103,14 +102,18 @@ def evaluate(
             junit.write_text(verdict, encoding="utf-8")
         if html is not None and report is not None:
             html.write_text(page_of(objects, place, report), encoding="utf-8")
+        if outcome.cause == "refused":
+            show_refusal(outcome, quiet=as_json)
         if as_json:
             summary = {name: value for name, value in outcome.summary.items() if name != "published"}
             told = unchecked(report) if report else None
             print_json({**summary, "against": against.value, "regressions": regressions, "unchecked": told})
         elif report is not None:
+            show_quarantined(corpus, outcome.summary)
             show_evaluation(report, objects.uri(f"{place}/{PAGE_FILE}"))
     if outcome.error is not None:
-        fail(outcome.error)
+        if outcome.cause != "refused":
+            fail(outcome.error)
         raise typer.Exit({"refused": REFUSED, "configuration": WRONG_USE}.get(outcome.cause or "", FAILED))
     if stopped is not None:
         fail(stopped)
@@ -128,16 +131,6 @@ def _check_writable(path: Path | None) -> None:
     folder = path.resolve().parent
     if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
         raise ConfigurationError(f"{path} cannot be written; allowed: a file in a folder that exists")
-
-
-def _report(objects: ObjectStore, outcome: RunOutcome) -> Report | None:
-    """The report of a run, if it came that far; it knows whether it is of what is published."""
-    from rag_assets.evaluation.files import read_report
-
-    written = read_report(objects, outcome.summary["report"]) if outcome.summary["report"] else None
-    if written is None or outcome.summary["candidate"] not in ("unchanged", "held"):
-        return written[0] if written else None
-    return written[0].model_copy(update={"publication": outcome.summary["publication"]})
 
 
 def _stopped(corpus: str, outcome: RunOutcome, report: Report | None) -> str | None:

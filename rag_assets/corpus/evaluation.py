@@ -139,7 +139,8 @@ class Evaluation(Group):
         default=0.1,
         ge=0,
         le=1,
-        description="Share of gold questions whose documents may be gone from the corpus; above it the gate refuses.",
+        description="Share of gold questions whose documents may be gone from the corpus; above it the gate refuses. "
+        "What a change removed is to be restored, or its questions retired.",
     )
     bootstrap_samples: int = Field(
         default=1000, ge=100, le=100_000, description="Resamples behind each confidence interval."

@@ -7,16 +7,19 @@ order is that of the pipeline: what parsing lost, no search can find. A pure fun
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from rag_assets.evaluation.loss import DocumentTrace, cut_answer, lost_quote, short
 
-Stage = Literal["gold set", "parsing", "chunking", "embedding", "retrieval", "ranking", "generation"]
+Stage = Literal[
+    "sources", "gold set", "parsing", "chunking", "embedding", "retrieval", "ranking", "generation"
+]
 ADVICE: Mapping[Stage, str] = {
-    "gold set": "correct or remove the questions: what they want is not in the sources",
+    "sources": "restore what this change removed, or retire the questions that want it",
+    "gold set": "correct or retire the questions: what they want is not in the sources",
     "parsing": "look at the parser: the sources hold what the parsed texts lack",
     "chunking": "look at the chunks: the parsed texts hold what the chunks lack",
     "embedding": "look at the vectors: full-text search finds what vector search misses",
@@ -53,6 +56,16 @@ class Diagnosis(BaseModel):
     )
 
 
+class Nowhere(NamedTuple):
+    """Passages that no document holds. ``removed``: of those, what the published version holds; ``never``: the others."""
+
+    removed: Collection[str]
+    never: Collection[str]
+
+
+NOTHING_MISSING = Nowhere(frozenset(), frozenset())
+
+
 class Fault(NamedTuple):
     """A stage and how many questions it costs; ``new``: of those, the ones that went right before."""
 
@@ -84,6 +97,7 @@ def diagnose(
     ranks: Mapping[str, int | None],
     traces: Mapping[str, DocumentTrace],
     contexts: int,
+    nowhere: Nowhere = NOTHING_MISSING,
 ) -> Diagnosis | None:
     """Find the stage at fault.
 
@@ -92,6 +106,7 @@ def diagnose(
         ranks: best rank of any target by search mode.
         traces: by document id, of the documents that the question wants.
         contexts: results that reach an answer.
+        nowhere: passages that no document holds.
 
     Returns:
         None when nothing is wrong.
@@ -104,7 +119,7 @@ def diagnose(
         return None
     if not suspects(row, contexts):
         return None
-    stage, evidence = _first_loss(row, ranks, traces, contexts)
+    stage, evidence = _first_loss(row, ranks, traces, contexts, nowhere)
     return Diagnosis(question_id=identity, stage=stage, evidence=evidence)
 
 
@@ -128,12 +143,13 @@ def _first_loss(
     ranks: Mapping[str, int | None],
     traces: Mapping[str, DocumentTrace],
     contexts: int,
+    nowhere: Nowhere,
 ) -> tuple[Stage, str]:
     for document, trace in traces.items():
         if trace.quarantined is not None:
             return "parsing", f"{document} is quarantined: {trace.quarantined}"
     missed = _missed(row, contexts)
-    lost = _lost_on_the_way(row, missed, traces)
+    lost = _lost_on_the_way(row, missed, traces, nowhere)
     if lost is not None:
         return lost
     if missed:
@@ -169,7 +185,10 @@ def _contexts_lack(row: Mapping[str, Any], traces: Mapping[str, DocumentTrace]) 
 
 
 def _lost_on_the_way(
-    row: Mapping[str, Any], missed: Sequence[Mapping[str, Any]], traces: Mapping[str, DocumentTrace]
+    row: Mapping[str, Any],
+    missed: Sequence[Mapping[str, Any]],
+    traces: Mapping[str, DocumentTrace],
+    nowhere: Nowhere,
 ) -> tuple[Stage, str] | None:
     """The stage before search that lost a passage, or else the reference answer of what was answered wrongly."""
     quotes = [target["text"] for target in missed if target["kind"] == "passage"]
@@ -177,6 +196,10 @@ def _lost_on_the_way(
         lost = lost_quote(quote, traces)
         if lost is not None:
             return lost
+        if quote in nowhere.removed:
+            return "sources", f"no document holds “{short(quote)}” any more"
+        if quote in nowhere.never:
+            return "gold set", f"no document holds “{short(quote)}”"
     reference = row.get("reference")
     if not reference or quotes or _bad_answer(row) is None:
         return None

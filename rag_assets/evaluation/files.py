@@ -26,18 +26,26 @@ def write_report(objects: ObjectStore, prefix: str, report: Report, measured: Me
     objects.put(f"{prefix}/{JSON_FILE}", report.model_dump_json(indent=2).encode())
 
 
+def find_report(objects: ObjectStore, prefix: str) -> Report | None:
+    """The report below a prefix without its figures, or None when there is none that can be read."""
+    report = objects.find(f"{prefix}/{JSON_FILE}")
+    try:
+        return None if report is None else Report.model_validate_json(report)
+    except ValidationError:
+        return None
+
+
 def read_report(objects: ObjectStore, prefix: str) -> tuple[Report, pl.DataFrame] | None:
     """The report below a prefix and its figures, or None when there is no whole one: then it is made again.
 
     The figures are those of ``Measured``.
     """
-    report = objects.find(f"{prefix}/{JSON_FILE}")
+    report = find_report(objects, prefix)
     if report is None:
         return None
     try:
-        figures = read_parquet(objects, f"{prefix}/{QUESTIONS_FILE}", pl.exclude(WIDE))
-        return Report.model_validate_json(report), figures
-    except (ValidationError, ObjectLost):
+        return report, read_parquet(objects, f"{prefix}/{QUESTIONS_FILE}", pl.exclude(WIDE))
+    except ObjectLost:
         return None
 
 

@@ -7,7 +7,7 @@ function: no store, no clock. What cannot be decided does not pass.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ from rag_assets.evaluation.answered import MODE as ANSWERS_MODE
 from rag_assets.evaluation.certainty import Certainty, certainty, questions_to_see
 from rag_assets.evaluation.metrics import compute, title_of
 from rag_assets.evaluation.summary import pair
+from rag_assets.evaluation.targets import comparable
 
 SAMPLES = 2000
 """Resamples behind a rule's interval."""
@@ -74,6 +75,7 @@ def decide(
     published: pl.DataFrame | None,
     problems: Sequence[str] = (),
     max_unjudged_share: float = 0.0,
+    restored: Collection[str] = (),
 ) -> Verdict:
     """Judge a candidate.
 
@@ -83,11 +85,15 @@ def decide(
         published: the published version's evaluation, or None when there is none to compare with.
         problems: what structural checks found wrong; any of them fails the candidate.
         max_unjudged_share: share of questions without a judgement above which no rule on answers passes.
+        restored: ids of questions that the published version could not meet, since it lacks what they want. A rule
+            on nothing but these has nothing to compare with, and its ``max_drop`` passes.
 
     Returns:
         One outcome for each ``min`` and each ``max_drop`` of the rules, in their order.
     """
     outcomes: list[RuleOutcome] = []
+    if published is not None:
+        published = comparable(candidate, published, restored)
     for rule in rules:
         undecidable = _unjudged(rule, _asked(rule, candidate), max_unjudged_share)
         if undecidable is not None:
@@ -96,7 +102,7 @@ def decide(
         if rule.min is not None:
             outcomes.append(_floor(rule, rule.min, candidate))
         if rule.max_drop is not None:
-            outcomes.append(_drop(rule, rule.max_drop, candidate, published, max_unjudged_share))
+            outcomes.append(_drop(rule, rule.max_drop, candidate, published, max_unjudged_share, restored))
     passed = not problems and all(outcome.passed for outcome in outcomes)
     return Verdict(passed=passed, outcomes=tuple(outcomes), problems=tuple(problems))
 
@@ -134,6 +140,7 @@ def _drop(
     candidate: pl.DataFrame,
     published: pl.DataFrame | None,
     max_unjudged_share: float,
+    restored: Collection[str],
 ) -> RuleOutcome:
     part = _measured(rule, candidate)
     if isinstance(part, str):
@@ -141,7 +148,7 @@ def _drop(
     found = _mean(part["value"])
     if not math.isfinite(found):
         return _undecided(rule, "max_drop", f"{_title(rule)} is not a number", n=len(part))
-    if published is None or published.is_empty():
+    if published is None or published.is_empty() or part["question_id"].is_in(list(restored)).all():
         return _nothing_to_compare(rule, found, len(part))
     # Tags are the candidate's: a question that was tagged since then still has its old result.
     keys = _asked(rule, candidate)["question_key"]

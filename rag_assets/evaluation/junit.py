@@ -1,7 +1,8 @@
 """The verdict as JUnit XML, which every CI system shows.
 
-``Report`` → one test case per condition of the gate, per problem, and per comparison with the
-published version. What could not be compared is skipped; what stopped before there was a report is an error.
+``Report`` → one test case per condition of the gate, per problem, per target that was removed, and per comparison
+with the published version. What was not measured or not compared is skipped; what stopped before there was a report
+is an error.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from junitparser.junitparser import FinalResult
 
 from rag_assets.errors import printable
 from rag_assets.evaluation.metrics import title_of
+from rag_assets.evaluation.refusal import why_not_measured
 from rag_assets.evaluation.regression import (
     compared_in_words,
     explain,
@@ -46,6 +48,9 @@ def junit(report: Report, *, fail_on_regression: bool, error: str | None = None)
         )
         failed = None if outcome.passed else Failure(printable(outcome.reason))
         gate.add_testcase(_case(name, "gate", title, failed))
+    lacking = why_not_measured(report)
+    if lacking is not None:
+        gate.add_testcase(_case(name, "gate", "measured", Skipped(printable(lacking))))
     compared = TestSuite(f"{name}: {compared_in_words(report)}")
     for case in _comparisons(report, fail_on_regression):
         compared.add_testcase(case)
@@ -61,6 +66,10 @@ def junit_error(corpus: str, error: str) -> str:
 
 def _comparisons(report: Report, fail_on_regression: bool) -> list[TestCase]:
     name, found = report.corpus, []
+    for sentence in report.removed:
+        shown = printable(sentence)
+        fails = fail_on_regression or not report.verdict.passed
+        found.append(_case(name, "targets", sentence, Failure(shown) if fails else Skipped(shown)))
     nothing = unchecked(report)
     if not report.comparison and nothing is not None:
         found.append(_case(name, "published", "compared", Skipped(nothing)))

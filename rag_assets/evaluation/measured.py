@@ -46,7 +46,8 @@ class Measured:
         return {row.pop("question_id"): row for row in found.iter_rows(named=True)}
 
     def whole(self) -> pl.LazyFrame:
-        """All columns of the questions that have figures."""
-        added = [name for name in self.figures.columns if name not in self.rows.collect_schema().names()]
-        figures = self.figures.lazy().select(*KEYS, *added)
-        return self.rows.join(figures, on=KEYS, how="inner", maintain_order="left")
+        """The figures with the wide columns beside them, of the questions that have figures."""
+        written = self.rows.collect_schema().names()
+        wide = self.rows.select(*KEYS, *(name for name in written if name in WIDE))
+        joined = wide.join(self.figures.lazy(), on=KEYS, how="inner", maintain_order="left")
+        return joined.select(*written, *(name for name in self.figures.columns if name not in written))

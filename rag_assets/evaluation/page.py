@@ -21,6 +21,7 @@ from rag_assets.evaluation.diagnosis import advice, summarize_diagnoses
 from rag_assets.evaluation.drawing import NARROW, WIDE
 from rag_assets.evaluation.measured import Measured
 from rag_assets.evaluation.metrics import title_of
+from rag_assets.evaluation.refusal import why_not_measured
 from rag_assets.evaluation.regression import compared_in_words, regressions_of, unchecked
 from rag_assets.evaluation.report import Report
 
@@ -51,6 +52,8 @@ def render_page(report: Report, measured: Measured) -> str:
         charts["answers"] = _both_widths(lambda width: answers_svg(report, width))
     return _template().render(
         report=report,
+        badge=_badge(report),
+        not_measured=why_not_measured(report),
         charts=charts,
         cards=[
             (row, report.difference(row.metric))
@@ -78,6 +81,19 @@ def render_page(report: Report, measured: Measured) -> str:
         answer_rows=answered,
         css=Markup(_read("report.css")),
     )
+
+
+def _badge(report: Report) -> str:
+    """What the gate says of the version, in as few words as a badge has."""
+    worse = bool(regressions_of(report))
+    match report.gate:
+        case "refused":
+            return "Refused"
+        case "passed":
+            return "Passed, but worse" if worse else "Passed"
+        case "not measured":
+            lacking = "Not measured" if report.gold_digest is None else "Not measured against a rule"
+            return f"{lacking}, and worse" if worse else lacking
 
 
 def _both_widths(draw: Any) -> tuple[Any, ...]:

@@ -21,8 +21,9 @@ def headline_rows(report: Report) -> list[ComparisonRow]:
 
 
 def regressions_of(report: Report) -> list[str]:
-    """Metrics and slices that are worse than published beyond noise, or that nobody can compare, in sentences."""
-    worse = [explain(row) for row in headline_rows(report) if is_worse(row)]
+    """What is worse than published, in sentences: what questions want and the change removed, which is no chance, then
+    metrics and slices that are worse beyond noise, or that cannot be compared."""
+    worse = [*report.removed, *(explain(row) for row in headline_rows(report) if is_worse(row))]
     if report.judged is not None and report.judged.incomparable is not None:
         worse.append(report.judged.incomparable)
     return worse + [describe(row) for row in regressions(report.slices)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import polars as pl
 from pydantic import AwareDatetime, Field, JsonValue
@@ -29,10 +29,13 @@ from rag_assets.evaluation.measured import Measured
 from rag_assets.evaluation.slices import SliceRow
 from rag_assets.evaluation.standards import max_unjudged_share
 from rag_assets.evaluation.summary import ComparisonRow, MetricRow, compare, pair, summarize
+from rag_assets.evaluation.targets import LostQuestion, StaleQuestion, removed_in_words
 from rag_assets.evaluation.value import Value
 from rag_assets.gold import GoldSet
 
 SMALL_GOLD_SET = 50
+GateState = Literal["passed", "refused", "not measured"]
+"""What the gate says: ``not measured`` is a version that was not refused, and that no rule was applied to."""
 
 
 class Subject(Value):
@@ -46,14 +49,6 @@ class Subject(Value):
     documents: int
     chunks: int
     embedder: str = Field(description="Model, revision and dimension for a human reader.")
-
-
-class StaleQuestion(Value):
-    """A gold question that was not counted, because documents that it wants are gone from the corpus."""
-
-    question_id: str
-    question: str
-    documents: tuple[str, ...]
 
 
 class Judged(Value):
@@ -106,6 +101,12 @@ class Report(Value):
     diagnoses: tuple[Diagnosis, ...] = Field(default=(), description="Questions that went wrong, and why.")
     slices: tuple[SliceRow, ...] = Field(default=(), description="Tags, sources, document types and tenants.")
     stale: tuple[StaleQuestion, ...] = Field(default=(), description="Questions that were not counted.")
+    lost: tuple[LostQuestion, ...] = Field(
+        default=(), description="Questions that count 0: what they want was removed since compared_with."
+    )
+    restored: tuple[str, ...] = Field(
+        default=(), description="Ids of questions that were not compared: compared_with lacks what they want."
+    )
 
     def metric(self, metric: str, mode: Mode = HEADLINE_MODE, tag: str | None = None) -> MetricRow | None:
         """One measured mean, or None when it was not measured."""
@@ -115,6 +116,18 @@ class Report(Value):
     def difference(self, metric: str, mode: Mode = HEADLINE_MODE) -> ComparisonRow | None:
         """One metric against the published version, or None when they cannot be compared."""
         return next((row for row in self.comparison if (row.metric, row.mode) == (metric, mode)), None)
+
+    @property
+    def gate(self) -> GateState:
+        """What the gate says of this version."""
+        if not self.verdict.passed:
+            return "refused"
+        return "passed" if self.verdict.outcomes else "not measured"
+
+    @property
+    def removed(self) -> tuple[str, ...]:
+        """What was removed since the compared publication and is wanted by questions, in sentences."""
+        return removed_in_words(self.lost, self.compared_with)
 
     @property
     def modes(self) -> tuple[Mode, ...]:
@@ -141,6 +154,8 @@ def build_report(
     diagnoses: Sequence[Diagnosis] = (),
     slices: Sequence[SliceRow] = (),
     stale: Sequence[StaleQuestion] = (),
+    lost: Sequence[LostQuestion] = (),
+    restored: Sequence[str] = (),
     warnings: Sequence[str] = (),
     created: datetime | None = None,
 ) -> Report:
@@ -159,6 +174,8 @@ def build_report(
         diagnoses: which stage is at fault, question by question.
         slices: the measured slices of the gold set (``slice_rows``).
         stale: questions that were left out of ``measured``.
+        lost: questions that count 0 in ``measured``.
+        restored: ids of questions that were left out of ``published``.
         warnings: sentences to show beside the report's own.
         created: time of the evaluation, default now.
     """
@@ -177,10 +194,10 @@ def build_report(
         comparison=() if before is None else compare(questions, before, samples),
         changes=() if before is None else changed_questions(questions, before),
         worst=worst_questions(measured, before, corpus.evaluation.worst_questions),
-        verdict=decide(corpus.gate.rules, questions, before, problems, max_unjudged_share(corpus)),
+        verdict=decide(corpus.gate.rules, questions, before, problems, max_unjudged_share(corpus), restored),
         index=dict(index),
         warnings=(
-            *_own_warnings(gold, questions, before, stale),
+            *_own_warnings(gold, questions, before, stale, len(restored)),
             *warnings,
         ),
         judged=judged,
@@ -190,11 +207,17 @@ def build_report(
         diagnoses=tuple(diagnoses),
         slices=tuple(slices),
         stale=tuple(stale),
+        lost=tuple(lost),
+        restored=tuple(restored),
     )
 
 
 def _own_warnings(
-    gold: GoldSet | None, questions: pl.DataFrame, before: pl.DataFrame | None, stale: Sequence[StaleQuestion]
+    gold: GoldSet | None,
+    questions: pl.DataFrame,
+    before: pl.DataFrame | None,
+    stale: Sequence[StaleQuestion],
+    restored: int,
 ) -> list[str]:
     if gold is None:
         return ["No gold set: search quality was not measured. Set evaluation.gold in the corpus file."]
@@ -202,7 +225,10 @@ def _own_warnings(
     if stale:
         shown = ", ".join(dict.fromkeys(one.documents[0] for one in stale[:5]))
         are = "1 gold question is" if len(stale) == 1 else f"{len(stale)} gold questions are"
-        found.append(f"{are} stale and not counted: they want documents that are gone, such as {shown}.")
+        found.append(
+            f"{are} stale and not counted: they want documents that are gone, such as {shown}. "
+            "Correct or retire them."
+        )
     count = questions["question_id"].n_unique()
     if count < SMALL_GOLD_SET:
         asked = "1 gold question was" if count == 1 else f"Only {count} gold questions were"
@@ -215,5 +241,6 @@ def _own_warnings(
         if shared < count:
             found.append(
                 f"The published version answered {shared} of these {count} questions: only they are compared."
+                + (f" It lacks what {restored} of the others want." if restored else "")
             )
     return found

@@ -16,11 +16,14 @@ from rag_assets.answers.open import open_generator
 from rag_assets.corpus import ANSWER_METRICS, Corpus
 from rag_assets.evaluation.measurements import Measurements
 from rag_assets.evaluation.slices import SliceRow, describe, regressions
+from rag_assets.evaluation.targets import LostQuestion, StaleQuestion
 from rag_assets.gold import GoldSet, load_gold
 from rag_assets.judging.judge import Judge
 from rag_assets.judging.open import open_judge
 from rag_assets.store.digest import fingerprint
 from rag_assets.store.objects import ObjectStore
+
+VERSION = 2  # raise when the same measurements would be counted, compared or decided differently
 
 
 def max_unjudged_share(corpus: Corpus) -> float:
@@ -68,6 +71,7 @@ class Standards:
         """Where the report on a candidate (its tag and Lance version) under these standards lies."""
         key = fingerprint(
             {
+                "version": VERSION,
                 "candidate": candidate,
                 "gate": self.corpus.gate.model_dump(mode="json"),
                 "evaluation": self.corpus.evaluation.model_dump(mode="json", exclude={"gold"}),
@@ -82,7 +86,8 @@ class Standards:
         removed: int,
         published: int,
         facts: Mapping[str, Any],
-        stale: int,
+        stale: Sequence[StaleQuestion],
+        lost: Sequence[LostQuestion],
         slices: Sequence[SliceRow],
         incomparable: str | None,
     ) -> list[str]:
@@ -92,7 +97,8 @@ class Standards:
             removed: documents that it removes.
             published: documents of the publication that it is built on.
             facts: the candidate's facts.
-            stale: gold questions that want documents which are gone.
+            stale: gold questions that want documents which neither the candidate nor what is published has.
+            lost: gold questions whose targets the candidate has no longer.
             slices: the measured slices.
             incomparable: why answers cannot be compared with the published version's, if they cannot.
         """
@@ -104,11 +110,13 @@ class Standards:
                 f"gate.max_removed_share allows {allowed:.0%}"
             )
         questions = len(self.gold.questions) if self.gold else 0
-        if stale > self.corpus.evaluation.max_stale_share * questions:
+        removed_now = sum(any(target.kind == "document" for target in one.targets) for one in lost)
+        allowed = self.corpus.evaluation.max_stale_share
+        if len(stale) + removed_now > allowed * questions:
             found.append(
-                f"{stale} of {questions} gold questions want documents that are not in the corpus; "
-                f"evaluation.max_stale_share allows {self.corpus.evaluation.max_stale_share:.0%}. "
-                f"rag-assets gold check {self.corpus.name} names them"
+                f"{len(stale) + removed_now} of {questions} gold questions want documents that are not in the corpus; "
+                f"evaluation.max_stale_share allows {allowed:.0%}. {_cure(len(stale), removed_now)}; "
+                f"rag-assets gold check {self.corpus.name} names all of them"
             )
         recall, least = facts.get("vector_recall@10"), self.corpus.index.vector.min_recall
         if recall is not None and recall < least:
@@ -119,3 +127,15 @@ class Standards:
             worse = [describe(row) for row in regressions(slices)] + ([incomparable] if incomparable else [])
             found += [f"{reason}; gate.worse_slices says refuse" for reason in worse]
         return found
+
+
+def _cure(stale: int, removed: int) -> str:
+    """What to do about questions whose documents are gone: it depends on what removed them."""
+    if not removed:
+        return "Correct or retire them"
+    if not stale:
+        return "This change removed the documents: restore them, or retire the questions"
+    return (
+        f"This change removed the documents of {removed}: restore them, or retire the questions. "
+        f"Correct or retire the other {stale}"
+    )

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
-from rag_assets.gold.question import GoldSet, Question
-from rag_assets.gold.words import PASSAGE_COVERAGE, RUN, covered, runs, spaced, words
+from rag_assets.gold.passages import PassageSearch
+from rag_assets.gold.question import GoldSet
+from rag_assets.gold.words import words
 
 Kind = Literal["dead document", "quarantined document", "dead passage", "answer not found", "near duplicate"]
 STALE: frozenset[Kind] = frozenset(("dead document",))
@@ -36,11 +37,6 @@ class Finding:
     question_id: str
     kind: Kind
     detail: str
-
-
-def dead_documents(question: Question, present: Set[str]) -> tuple[str, ...]:
-    """Documents that a question wants and the corpus does not have. ``present``: ids, quarantined ones included."""
-    return tuple(document for document in question.documents if document not in present)
 
 
 def check_gold(
@@ -86,16 +82,9 @@ class _Evidence:
     def __init__(self, gold: GoldSet) -> None:
         self._questions = {question.id: question for question in gold.questions}
         self._passages = [
-            (question.id, passage, words(passage))
-            for question in gold.questions
-            for passage in question.passages
+            (question.id, passage) for question in gold.questions for passage in question.passages
         ]
-        self._by_run: defaultdict[tuple[str, ...], set[int]] = defaultdict(set)
-        self._short = [index for index, (_, _, found) in enumerate(self._passages) if len(found) < RUN]
-        for index, (_, _, found) in enumerate(self._passages):
-            for run in runs(found):
-                self._by_run[run].add(index)
-        self._seen: set[int] = set()
+        self._search = PassageSearch(passage for _, passage in self._passages)
         self._answers = {
             question.id: frozenset(word for word in words(question.answer) if not word.isdigit())
             for question in gold.questions
@@ -115,23 +104,11 @@ class _Evidence:
             self._held[question] |= self._answers[question].intersection(sequence)
             self._numbers[question] |= _numbers(text)
             self._read[question] += 1
-        if len(self._seen) == len(self._passages):
-            return
-        present = runs(sequence)
-        # The smaller of the two sets is walked: a document has hundreds of runs, a gold set may have millions.
-        hits = {index for run in present if run in self._by_run for index in self._by_run[run]}
-        whole = spaced(sequence) if self._short else ""
-        for index in (hits | set(self._short)) - self._seen:
-            passage = self._passages[index][2]
-            if len(passage) < RUN:
-                if spaced(passage) in whole:
-                    self._seen.add(index)
-            elif len(covered(passage, present)) >= PASSAGE_COVERAGE * len(passage):
-                self._seen.add(index)
+        self._search.look_at(sequence)
 
     def findings(self, known: Mapping[str, list[Finding]]) -> Iterable[Finding]:
-        for index, (identity, passage, _) in enumerate(self._passages):
-            if index not in self._seen:
+        for identity, passage in self._passages:
+            if passage in self._search.missing:
                 yield Finding(identity, "dead passage", f"no document holds “{_shortened(passage)}”")
         for identity, wanted in self._answers.items():
             answer = self._questions[identity].answer or ""

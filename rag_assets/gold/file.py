@@ -6,8 +6,10 @@
     {"question": "What is the notice period?", "passages": ["three months to the end of a quarter"]}
     {"question": "What does the moon cost?", "answerable": false}
     {"question": "Who repairs the lift?", "documents": ["lift.md"], "accepted": false}
+    {"question": "Who sweeps the yard?", "documents": ["yard.md"], "retired": true}
 
-The last is a proposal: it is not asked until a person has removed ``accepted`` or set it to true.
+The last two are not asked: one is a proposal, until a person has removed ``accepted`` or set it to true. The
+other was retired by a person, because what it wants was removed on purpose.
 """
 
 from __future__ import annotations
@@ -57,6 +59,7 @@ class _Line(BaseModel):
     id: _Text | None = None
     answerable: bool = True
     accepted: bool = True
+    retired: bool = False
 
     @model_validator(mode="after")
     def _has_targets_or_no_answer(self) -> _Line:
@@ -89,7 +92,8 @@ def load_gold(path: Path) -> GoldSet:
         waiting = (
             f"; {len(gold.proposals)} proposals wait for a person to accept them" if gold.proposals else ""
         )
-        raise GoldSetError(f"{path}: found no question; a gold set needs at least one line{waiting}")
+        retired = f"; {len(gold.retired)} are retired" if gold.retired else ""
+        raise GoldSetError(f"{path}: found no question; a gold set needs at least one line{waiting}{retired}")
     return gold
 
 
@@ -113,6 +117,7 @@ def _parse(text: str, path: Path) -> GoldSet:
     questions: list[Question] = []
     mistakes: list[str] = []
     proposals: list[Question] = []
+    retired: list[Question] = []
     lines_of_ids: dict[str, int] = {}
     lines_of_questions: dict[str, int] = {}
     # Not splitlines(): JSON strings may hold U+2028 and other characters that it takes for line ends.
@@ -141,12 +146,12 @@ def _parse(text: str, path: Path) -> GoldSet:
                 f"{where}: id: found {question.id!r} again; line {first} has it, ids must be unique"
             )
             continue
-        (questions if line.accepted else proposals).append(question)
+        (retired if line.retired else questions if line.accepted else proposals).append(question)
     if mistakes:
         more = len(mistakes) - _SHOWN_MISTAKES
         shown = mistakes[:_SHOWN_MISTAKES] + ([f"{path}: and {more} more mistakes"] if more > 0 else [])
         raise GoldSetError("\n".join(shown))
-    return GoldSet(tuple(questions), tuple(proposals))
+    return GoldSet(tuple(questions), tuple(proposals), tuple(retired))
 
 
 def as_line(question: Question, *, accepted: bool = True) -> str:
@@ -177,7 +182,7 @@ def append_lines(path: Path, questions: Iterable[Question], *, accepted: bool = 
     """
     before = _text(path)
     known = _parse(before, path)
-    asked = {normalized(one.question) for one in (*known.questions, *known.proposals)}
+    asked = {normalized(one.question) for one in (*known.questions, *known.proposals, *known.retired)}
     fresh = [one for one in questions if normalized(one.question) not in asked]
     gap = "" if not before or before.endswith("\n") else "\n"
     text = before + gap + "".join(f"{as_line(one, accepted=accepted)}\n" for one in fresh)

@@ -47,10 +47,12 @@ class GoldSet:
 
     Attributes:
         proposals: lines that no person has accepted yet; they are not asked.
+        retired: lines that a person has retired, since what they want was removed on purpose; they are not asked.
     """
 
     questions: tuple[Question, ...]
     proposals: tuple[Question, ...] = ()
+    retired: tuple[Question, ...] = ()
 
     @cached_property
     def digest(self) -> str:

@@ -10,6 +10,8 @@ from pydantic import Field
 from rag_assets.corpus import Corpus
 from rag_assets.embedding.stage import EmbeddingCounts
 from rag_assets.errors import QuarantineExceeded
+from rag_assets.evaluation.refusal import gate_in_words, refusal_reasons
+from rag_assets.evaluation.regression import regressions_of
 from rag_assets.orchestration import metadata
 from rag_assets.orchestration.answer_assets import answer_assets
 from rag_assets.orchestration.declare import (
@@ -29,7 +31,6 @@ from rag_assets.orchestration.tags import BY_TAG
 from rag_assets.parsing.parse import PARSERS, parser_fingerprint
 from rag_assets.parsing.stage import check_quarantine
 from rag_assets.pipeline.pipeline import Pipeline
-from rag_assets.publication.publish import explain_refusal
 from rag_assets.settings import Settings
 from rag_assets.store.digest import fingerprint
 
@@ -188,12 +189,17 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
         with reported():
             pipeline = store.pipeline(context, corpus, progress)
             report, path = pipeline.evaluate()
-            refusal = None if report.verdict.passed else explain_refusal(report.verdict)
+            refusal = "\n".join(refusal_reasons(report)) or None
             return dg.MaterializeResult(
                 metadata=metadata.evaluation(pipeline, report, path),
                 data_version=data_version(path),
                 check_results=[
-                    check_result("gate", refusal, metadata.gate(report)),
+                    check_result(
+                        "gate",
+                        refusal,
+                        metadata.gate(report),
+                        note="\n".join([gate_in_words(report), *regressions_of(report)]),
+                    ),
                     *quality_results(pipeline, "gold"),
                 ],
             )

@@ -46,13 +46,22 @@ def check_spec(name: str, asset: str, corpus: Corpus, description: str) -> dg.As
     )
 
 
-def check_result(name: str, problem: str | None, facts: Mapping[str, Any]) -> dg.AssetCheckResult:
-    """What a check found: a problem in words, or None."""
+def check_result(
+    name: str, problem: str | None, facts: Mapping[str, Any], *, note: str | None = None
+) -> dg.AssetCheckResult:
+    """What a check found.
+
+    Args:
+        name: of the check.
+        problem: in words; None passes.
+        facts: to show beside it.
+        note: what a person is told of a check that passes.
+    """
     return dg.AssetCheckResult(
         check_name=name,
         passed=problem is None,
         severity=dg.AssetCheckSeverity.ERROR,
-        description=problem,
+        description=note if problem is None else problem,
         metadata=dict(facts),
     )
 

@@ -159,6 +159,7 @@ def evaluation(pipeline: Pipeline, report: Report, path: str) -> Facts:
     facts: Facts = {
         "report": dg.MetadataValue.path(pipeline.objects.uri(f"{path}/report.html")),
         "questions": report.questions,
+        "gate": report.gate,
         "lance_version": report.subject.lance_version,
         "compared_with": report.compared_with or 0,
         **{
@@ -187,12 +188,15 @@ def evaluation(pipeline: Pipeline, report: Report, path: str) -> Facts:
 
 
 def gate(report: Report) -> Facts:
-    """Every rule and how it was met."""
+    """What the gate says, every rule and how it was met, and what was removed that questions want."""
+    facts: Facts = {"gate": report.gate}
+    if report.removed:
+        facts["removed"] = dg.MetadataValue.md("\n".join(f"- {sentence}" for sentence in report.removed))
     outcomes = [
         {"rule": outcome.reason, "passed": outcome.passed, "margin": outcome.margin or 0.0}
         for outcome in report.verdict.outcomes
     ]
-    return {"rules": _table(outcomes)} if outcomes else {"rules": "none"}
+    return {**facts, "rules": _table(outcomes) if outcomes else "none"}
 
 
 def publication(found: Publication, new: bool) -> Facts:

@@ -16,6 +16,10 @@ from dagster._core.execution.execute_in_process import core_execute_in_process
 
 from rag_assets.corpus import Corpus
 from rag_assets.errors import ConfigurationError, GateRefused
+from rag_assets.evaluation.files import find_report
+from rag_assets.evaluation.refusal import refusal_reasons, why_not_measured
+from rag_assets.evaluation.regression import regressions_of
+from rag_assets.evaluation.report import Report
 from rag_assets.orchestration.assets import corpus_assets
 from rag_assets.orchestration.command_runs import COMMAND_TAG, Watch, clear_away, command_run
 from rag_assets.orchestration.failures import message_of
@@ -26,10 +30,12 @@ from rag_assets.orchestration.resources import StoreResource
 from rag_assets.orchestration.tags import BY_TAG, CORPUS_TAG
 from rag_assets.orchestration.waiting import Patience, patient_executor
 from rag_assets.pipeline.progress import Progress
+from rag_assets.pipeline.quarantine import quarantined_documents
 from rag_assets.pipeline.runs import RunRecords, summary
 from rag_assets.publication.log import PublicationLog
 from rag_assets.settings import Settings
 from rag_assets.store.objects import ObjectStore
+from rag_assets.store.snapshots import SnapshotStore
 
 PATIENCE = Patience(seconds=3600.0, tell=lambda line: None)
 
@@ -40,12 +46,14 @@ class RunOutcome:
 
     Attributes:
         summary: the ``last_run`` object plus published, publication (what readers see now), gate,
-            candidate (built, reused, unchanged or held) and report.
+            candidate (built, reused, unchanged or held), report, and what the report and the quarantine say.
+        report: on the candidate, if the run came that far; it knows whether it is of what is published.
         error: what stopped it, or None.
         cause: whose turn it is then: the gate refused, the set-up is wrong, or something else failed.
     """
 
     summary: dict[str, Any]
+    report: Report | None
     error: str | None
     cause: Literal["refused", "configuration", "failed"] | None
 
@@ -102,17 +110,30 @@ def run_corpus(
     published = stages.get("publication", {})
     if error and published.get("published") and head is not None:
         error = f"publication {head.number} is what readers see now, but what follows failed: {error}"
-    gate = stages.get("evaluation", {}).get("passed")
+    candidate, place = stages.get("candidate", {}).get("state"), stages.get("evaluation", {}).get("report")
+    report = find_report(objects, place) if place else None
+    if report is not None and head is not None and candidate in ("unchanged", "held"):
+        report = report.model_copy(update={"publication": head.number})
+    snapshots = SnapshotStore(objects, corpus.name)
+    snapshot = snapshots.latest()
     return RunOutcome(
         summary={
             **summary(stages),
             "published": bool(published.get("published")),
             "publication": head.number if head else None,
-            "gate": None if gate is None else "passed" if gate else "refused",
-            "candidate": stages.get("candidate", {}).get("state"),
-            "report": stages.get("evaluation", {}).get("report"),
+            "gate": stages.get("evaluation", {}).get("gate"),
+            "candidate": candidate,
+            "report": place,
             "error": error,
+            "refused": list(refusal_reasons(report)) if report else [],
+            "not_measured": why_not_measured(report) if report else None,
+            "worse": regressions_of(report) if report else [],
+            "lost": [one.model_dump(mode="json") for one in report.lost] if report else [],
+            "warnings": list(report.warnings) if report else [],
+            "quarantined": snapshot.quarantined,
+            "quarantined_documents": quarantined_documents(snapshots, snapshot),
         },
+        report=report,
         error=error,
         cause=cause,
     )

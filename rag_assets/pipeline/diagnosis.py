@@ -19,7 +19,9 @@ from rag_assets.evaluation.diagnosis import (
 )
 from rag_assets.evaluation.loss import DocumentTrace
 from rag_assets.evaluation.measured import SHOWN_MODE, Measured
+from rag_assets.evaluation.targets import TargetChanges
 from rag_assets.parsing.batch import document_store
+from rag_assets.pipeline.targets import Targets
 from rag_assets.sources.open import open_sources
 from rag_assets.store.snapshots import OK
 
@@ -37,39 +39,35 @@ def diagnose_all(
     candidate: Candidate,
     measured: Measured,
     published: Measured | None,
-    stale: Mapping[str, tuple[str, ...]],
+    targets: Targets,
 ) -> tuple[tuple[Diagnosis, ...], int]:
     """A diagnosis of every question that went wrong, stale ones included, and how many were left out.
 
     Args:
         measured: the evaluation, stale questions left out.
         published: that of the published version, None when there is none.
-        stale: documents that are gone, by question id.
+        targets: what became of the questions' targets.
     """
     answers = pipeline.corpus.evaluation.answers
     contexts = answers.contexts if answers else DEFAULT_CONTEXTS
-    rows = measured.figures.filter(mode=SHOWN_MODE).iter_rows(named=True)
+    right = frozenset[str]() if published is None else _went_right(published, contexts)
+    keys = dict(measured.figures.select("question_id", "question_key").iter_rows())
+    found = _without_documents(targets.changes, frozenset(name for name, key in keys.items() if key in right))
+    known = [one.question_id for one in found]
+    rows = measured.figures.filter(~pl.col("question_id").is_in(known), mode=SHOWN_MODE).iter_rows(named=True)
     wrong = [row for row in rows if suspects(row, contexts)]
     failing = wrong[:: max(1, math.ceil(len(wrong) / TRACED))]  # from all parts of the gold set
     texts = measured.texts(row["question_id"] for row in failing)
     failing = [row | texts[row["question_id"]] for row in failing]
-    ranks = _ranks(measured)
+    ranks = {name: found for name, found in _ranks(measured).items() if name not in known}
     traces = _traces(pipeline, candidate, failing)
-    right = frozenset[str]() if published is None else _went_right(published, contexts)
-    found = [
-        Diagnosis(
-            question_id=identity, stage="gold set", evidence=f"{gone[0]} is not in the corpus", new=True
-        )
-        for identity, gone in stale.items()
-    ]
     for row in failing:
         mine = {name: traces[name] for name in _documents(row) if name in traces}
-        one = diagnose(row, ranks.get(row["question_id"], {}), mine, contexts)
+        one = diagnose(row, ranks.get(row["question_id"], {}), mine, contexts, targets.nowhere)
         if one is not None:
             found.append(one.model_copy(update={"new": row["question_key"] in right}))
-    known = {one.question_id for one in found} | {row["question_id"] for row in failing}
+    diagnosed = {one.question_id for one in found} | {row["question_id"] for row in failing}
     misled = misled_by_vectors(ranks, contexts)
-    keys = dict(measured.figures.select("question_id", "question_key").iter_rows())
     found += [
         Diagnosis(
             question_id=identity,
@@ -78,9 +76,29 @@ def diagnose_all(
             new=keys[identity] in right,
         )
         for identity in ranks
-        if identity in misled and identity not in known
+        if identity in misled and identity not in diagnosed
     ]
     return tuple(found), len(wrong) - len(failing)
+
+
+def _without_documents(changes: TargetChanges, right: frozenset[str]) -> list[Diagnosis]:
+    """Questions whose documents are not there, so that nothing of them can be traced. ``right``: met by the published."""
+    found = []
+    for lost in changes.lost:
+        removed = [target.text for target in lost.targets if target.kind == "document"]
+        if removed:
+            found.append(
+                Diagnosis(
+                    question_id=lost.question_id,
+                    stage="sources",
+                    evidence=f"{removed[0]} was removed",
+                    new=lost.question_id in right,
+                )
+            )
+    for stale in changes.stale:
+        evidence = f"{stale.documents[0]} is not in the corpus"
+        found.append(Diagnosis(question_id=stale.question_id, stage="gold set", evidence=evidence, new=True))
+    return found
 
 
 def _ranks(measured: Measured) -> dict[str, dict[str, int | None]]:

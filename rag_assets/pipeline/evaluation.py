@@ -14,15 +14,17 @@ from rag_assets.evaluation.details import DECIDING_METRIC
 from rag_assets.evaluation.evaluate import evaluate, no_questions
 from rag_assets.evaluation.files import read_report, write_report
 from rag_assets.evaluation.measured import Measured
-from rag_assets.evaluation.report import Judged, Report, StaleQuestion, Subject, build_report
+from rag_assets.evaluation.report import Judged, Report, Subject, build_report
 from rag_assets.evaluation.slices import counted_metrics, slice_rows, with_slices
 from rag_assets.evaluation.standards import max_unjudged_share
+from rag_assets.evaluation.targets import comparable, counted
 from rag_assets.gold import GoldSet
-from rag_assets.gold.check import dead_documents
 from rag_assets.index.candidate import Candidate
 from rag_assets.pipeline.answers import BATCH, AnsweredVersion, Version
 from rag_assets.pipeline.diagnosis import diagnose_all
 from rag_assets.pipeline.progress import Progress
+from rag_assets.pipeline.targets import Targets, targets_of
+from rag_assets.publication.log import Publication
 
 if TYPE_CHECKING:
     from rag_assets.pipeline.pipeline import Pipeline
@@ -36,13 +38,17 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
     found = read_report(objects, path)
     if found is not None and is_complete(found[1]) and _baseline_known(pipeline, candidate.version):
         return found[0], path
-    stale = _stale(pipeline, standards.gold, candidate)
     measured = _measure(pipeline, Version(candidate.tag, candidate.version), progress)
-    # Search cannot find what is gone: such questions say nothing about this candidate.
-    questions = measured.figures.filter(~pl.col("question_id").is_in([one.question_id for one in stale]))
-    questions = with_slices(questions, _document_slices(pipeline, candidate))
+    against = _published(pipeline, candidate.version, progress)
+    targets = targets_of(pipeline, candidate, measured, against)
+    changes = targets.changes
+    questions = counted(measured.figures, against[1].figures if against else None, changes)
+    questions = with_slices(questions, _document_slices(pipeline, candidate, targets))
     measured = replace(measured, figures=questions)
-    published = _published(pipeline, candidate.version, progress)
+    published = None
+    if against is not None:
+        before = comparable(questions, against[1].figures, changes.restored)
+        published = (against[0].number, replace(against[1], figures=before))
     slices = slice_rows(
         questions,
         published[1].figures if published else None,
@@ -57,7 +63,7 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
         candidate,
         measured,
         published[1] if published else None,
-        {one.question_id: one.documents for one in stale},
+        targets,
     )
     report = build_report(
         corpus,
@@ -77,7 +83,8 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
             candidate.changes.get("removed", 0),
             base.documents if base else 0,
             candidate.facts,
-            len(stale),
+            changes.stale,
+            changes.lost,
             slices,
             incomparable,
         ),
@@ -85,7 +92,9 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
         costs=_costs(pipeline, candidate, questions),
         diagnoses=diagnoses,
         slices=slices,
-        stale=stale,
+        stale=changes.stale,
+        lost=changes.lost,
+        restored=changes.restored,
         warnings=_warnings(candidate, quarantined, left_out),
     )
     write_report(objects, path, report, measured)
@@ -115,12 +124,12 @@ def _batches(
         progress("evaluation", done, len(gold.questions))
 
 
-def _published(pipeline: Pipeline, version: int, progress: Progress) -> tuple[int, Measured] | None:
+def _published(pipeline: Pipeline, version: int, progress: Progress) -> tuple[Publication, Measured] | None:
     """What is published (or was before, if the candidate is what is published), asked the same questions."""
     before = pipeline.log.before(version)
     if before is None or pipeline.standards.gold is None:
         return None
-    return before.number, _measure(pipeline, Version(before.candidate, before.version), progress)
+    return before, _measure(pipeline, Version(before.candidate, before.version), progress)
 
 
 def _baseline_known(pipeline: Pipeline, version: int) -> bool:
@@ -198,11 +207,17 @@ def _costs(pipeline: Pipeline, candidate: Candidate, questions: pl.DataFrame) ->
     return found
 
 
-def _document_slices(pipeline: Pipeline, candidate: Candidate) -> pl.DataFrame:
-    """document_id and the slices of each document: its source, type and tenant, where it says one."""
+def _document_slices(pipeline: Pipeline, candidate: Candidate, targets: Targets) -> pl.DataFrame:
+    """document_id and the slices of each document: its source, type and tenant, where it says one.
+
+    What was removed belongs to the slices that it had, or nobody would see that a slice lost its documents.
+    """
     rows = pipeline.snapshots.rows(
         pipeline.snapshot_of(candidate), ("document_id", "source", "format", "metadata")
     )
+    if targets.removed is not None:
+        removed = targets.removed.select(rows.columns)
+        rows = pl.concat([rows.join(removed, on="document_id", how="anti"), removed])
     tenant = pl.col("metadata").str.json_path_match("$.tenant")
     return rows.select(
         "document_id",
@@ -212,19 +227,6 @@ def _document_slices(pipeline: Pipeline, candidate: Candidate) -> pl.DataFrame:
             pl.lit("type: ") + pl.col("format"),
             pl.lit("tenant: ") + tenant,
         ).list.drop_nulls(),
-    )
-
-
-def _stale(pipeline: Pipeline, gold: GoldSet | None, candidate: Candidate) -> tuple[StaleQuestion, ...]:
-    """Questions that want documents which the candidate's snapshot does not have, not even quarantined."""
-    if gold is None:
-        return ()
-    snapshot = pipeline.snapshot_of(candidate)
-    present = set(pipeline.snapshots.rows(snapshot, ("document_id",))["document_id"])
-    return tuple(
-        StaleQuestion(question_id=question.id, question=question.question, documents=gone)
-        for question in gold.questions
-        if (gone := dead_documents(question, present))
     )
 
 

@@ -61,7 +61,7 @@ def propose_for(objects: ObjectStore, corpus: models.Corpus, path: Path, count: 
         if generator is None or isinstance(generator, models.Extractive)
         else ChatProposer(generator)
     )
-    known = {normalized(question.question) for question in (*gold.questions, *gold.proposals)}
+    known = {normalized(question.question) for question in (*gold.questions, *gold.proposals, *gold.retired)}
     questions, failures = [], []
     for draft, found in zip(drafts, proposer.propose(drafts), strict=True):
         if isinstance(found, str):

@@ -378,7 +378,8 @@ class Pipeline:
         """Measure the latest candidate and decide. Returns the report and where it lies in the store."""
         started = time.perf_counter()
         report, path = evaluate_candidate(self, self.latest_candidate(), self._progress)
-        self._record("evaluation", {"passed": report.verdict.passed, "report": path}, started)
+        facts = {"passed": report.verdict.passed, "gate": report.gate, "report": path}
+        self._record("evaluation", facts, started)
         return report, path
 
     def publish(self, *, reason: str, by: str) -> tuple[Publication, bool]:

@@ -17,6 +17,7 @@ from rag_assets.index.table import open_table
 from rag_assets.parsing.stage import check_quarantine
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.pipeline.progress import Progress, silent
+from rag_assets.pipeline.quarantine import quarantined_documents
 from rag_assets.pipeline.work import texts_to_embed
 from rag_assets.store.objects import ObjectStore
 from rag_assets.store.overlay import OverlayStore
@@ -44,6 +45,7 @@ class Plan:
         publish: whether the index would change.
         held: whether a rollback took back what the run would build, so that it is not published again.
         problem: what would stop the run, or None.
+        quarantined_documents: the first of them, with document_id, reason and detail.
     """
 
     corpus: str
@@ -65,6 +67,7 @@ class Plan:
     publish: bool
     held: bool
     problem: str | None
+    quarantined_documents: list[dict[str, str]]
 
 
 def plan(
@@ -122,6 +125,7 @@ def plan(
             publish=changed and not held,
             held=held,
             problem=_problem(pipeline, snapshot),
+            quarantined_documents=quarantined_documents(pipeline.snapshots, snapshot),
         )
 
 

@@ -74,6 +74,15 @@ class RunRecords:
         """The run that recorded something last, like ``of``; empty before the first."""
         return self._read_run(self._last)
 
+    def evaluated(self) -> dict[str, Any]:
+        """What the newest run that came to the evaluation recorded of it; empty when none did."""
+        last = _evaluation(self.last())
+        if last:
+            return last
+        records = [self._read_run(info.path) for info in self._objects.list(self._runs)]
+        found = [record for record in records if _evaluation(record)]
+        return _evaluation(max(found, key=lambda record: str(record.get("ended")), default={}))
+
     def measured(self, embedder: str, tokens: int, seconds: float, *, cold: bool = False) -> None:
         """Remember how fast an embedder was, for ``plan``.
 
@@ -117,6 +126,12 @@ class RunRecords:
     def _drop_old(self) -> None:
         newest_first = sorted(self._objects.list(self._runs), key=lambda info: info.modified, reverse=True)
         self._objects.delete(info.path for info in newest_first[KEPT_RUNS - 1 :])
+
+
+def _evaluation(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run recorded of its evaluation; empty when it did not come to it."""
+    found = record.get("stages", {}).get("evaluation")
+    return found if isinstance(found, dict) else {}
 
 
 def summary(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,23 +1,25 @@
-"""Status: what readers see, what the last run did. Read from the store and the corpus file's standards."""
+"""Status and history: what readers see, what the last run did and what was refused.
+
+Read from the store and the corpus file's standards.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-import polars as pl
-
 from rag_assets.corpus import Corpus
 from rag_assets.errors import RagAssetsError
-from rag_assets.evaluation.files import read_report
+from rag_assets.evaluation.files import PAGE_FILE, find_report
+from rag_assets.evaluation.refusal import why_not_measured
+from rag_assets.evaluation.report import Report
 from rag_assets.evaluation.standards import Standards
+from rag_assets.pipeline.quarantine import quarantined_documents
+from rag_assets.pipeline.refusals import newest_refusal, refused_versions
 from rag_assets.pipeline.runs import RunRecords, summary
 from rag_assets.publication.log import Publication, PublicationLog
 from rag_assets.publication.publish import headline
-from rag_assets.store.files import warn
-from rag_assets.store.objects import ObjectLost, ObjectStore
-from rag_assets.store.snapshots import Snapshot, SnapshotStore
-
-LISTED_DOCUMENTS = 100  # quarantined documents that status lists, at most
+from rag_assets.store.objects import ObjectStore
+from rag_assets.store.snapshots import SnapshotStore
 
 
 def status(objects: ObjectStore, corpus: Corpus) -> dict[str, Any]:
@@ -26,10 +28,10 @@ def status(objects: ObjectStore, corpus: Corpus) -> dict[str, Any]:
     head, tag = log.head(), log.published_tag()
     snapshots = SnapshotStore(objects, corpus.name)
     snapshot = snapshots.latest()
-    rejected = _rejected(snapshots, snapshot)
     last_run = RunRecords(objects, corpus.name).last()
     model = head.about["embedder"] if head else {}
-    metrics, report = _measured(objects, corpus, head) if head else ({}, None)
+    report, path = _measured(objects, corpus, head) if head else (None, None)
+    refused = newest_refusal(objects, corpus.name, head)
     return {
         "corpus": corpus.name,
         "publication": head.number if head else None,
@@ -41,36 +43,37 @@ def status(objects: ObjectStore, corpus: Corpus) -> dict[str, Any]:
         "chunks": head.chunks if head else 0,
         "quarantined": snapshot.quarantined,
         "embedder": model.get("model"),
-        "quarantined_documents": rejected.to_dicts(),
+        "quarantined_documents": quarantined_documents(snapshots, snapshot),
         "latest_snapshot": snapshot.number,
         "published_at": head.time if head else None,
         "kind": head.kind if head else None,
-        "metrics": metrics,
-        "report": report,
+        "metrics": headline(report) if report else dict(head.metrics) if head else {},
+        "report": f"{path}/{PAGE_FILE}" if path else None,
+        "gate": report.gate if report else None,
+        "not_measured": why_not_measured(report) if report else None,
+        "refused": refused.as_status() if refused else None,
         "last_run": summary(last_run["stages"]) if last_run else None,
     }
 
 
-def _rejected(snapshots: SnapshotStore, snapshot: Snapshot) -> pl.DataFrame:
-    """Quarantined documents with reason and detail; none where the rows of the snapshot are lost."""
-    columns = ("document_id", "reason", "detail")
-    try:
-        return snapshots.quarantined(snapshot).head(LISTED_DOCUMENTS).select(columns)
-    except ObjectLost as error:
-        warn(str(error))
-        return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+def history(objects: ObjectStore, corpus: str) -> list[dict[str, Any]]:
+    """The ``history`` object of the command line: all publications, and what was refused in between, oldest first."""
+    publications = PublicationLog(objects, corpus).history()
+    refused = refused_versions(objects, corpus, publications)
+    # A refused version stands behind the publication that readers kept, whatever the clocks said.
+    placed = [(one.number, 0, history_entry(one)) for one in publications]
+    placed += [(one.publication or 0, place, one.as_history()) for place, one in enumerate(refused, 1)]
+    return [entry for _, _, entry in sorted(placed, key=lambda one: one[:2])]
 
 
-def _measured(objects: ObjectStore, corpus: Corpus, head: Publication) -> tuple[dict[str, float], str]:
-    """Figures of what is published, and their page: under the present gold set and rules, if it was asked them."""
+def _measured(objects: ObjectStore, corpus: Corpus, head: Publication) -> tuple[Report | None, str]:
+    """The report on what is published, and its place: under the present gold set and rules, if it was asked them."""
     try:
         path = Standards(objects, corpus).report_path(head.candidate, head.version)
     except RagAssetsError:  # a gold set with mistakes: what is published is known all the same
-        return dict(head.metrics), f"{head.report}/report.html"
-    found = read_report(objects, path)
-    if found is None:
-        return dict(head.metrics), f"{head.report}/report.html"
-    return headline(found[0]), f"{path}/report.html"
+        path = head.report
+    found = find_report(objects, path)
+    return (found, path) if found is not None else (find_report(objects, head.report), head.report)
 
 
 def history_entry(publication: Publication) -> dict[str, Any]:

@@ -13,7 +13,8 @@ import polars as pl
 from rag_assets import corpus as models
 from rag_assets.errors import GateRefused, NotPublished, PublicationConflict, VerificationFailed
 from rag_assets.evaluation.files import read_report
-from rag_assets.evaluation.gate import Verdict, decide
+from rag_assets.evaluation.gate import decide
+from rag_assets.evaluation.refusal import refusal_reasons
 from rag_assets.evaluation.report import Report
 from rag_assets.evaluation.standards import Standards, max_unjudged_share
 from rag_assets.index.candidate import Candidate, CandidateStore
@@ -140,17 +141,6 @@ def headline(report: Report) -> dict[str, float]:
     return {f"{row.metric} {row.mode}": row.value for row in report.metrics if row.tag is None}
 
 
-def explain_refusal(verdict: Verdict) -> str:
-    """What failed, by how much and on which questions, in a few lines."""
-    lines = [*verdict.problems]
-    for outcome in verdict.outcomes:
-        if not outcome.passed:
-            shown = ", ".join(outcome.questions[:5])
-            more = f" and {len(outcome.questions) - 5} more" if len(outcome.questions) > 5 else ""
-            lines.append(outcome.reason + (f" (questions: {shown}{more})" if shown else ""))
-    return "\n".join(lines)
-
-
 def _passed_report(
     objects: ObjectStore, corpus: models.Corpus, candidate: Candidate, head: Publication | None
 ) -> tuple[Report, str]:
@@ -175,17 +165,17 @@ def _passed_report(
         candidate.changes.get("removed", 0),
         head.documents if head else 0,
         candidate.facts,
-        len(report.stale),
+        report.stale,
+        report.lost,
         report.slices,
         report.judged.incomparable if report.judged else None,
     )
     before = baseline.figures if baseline else None
-    verdict = decide(rules, questions, before, problems, max_unjudged_share(corpus))
+    verdict = decide(rules, questions, before, problems, max_unjudged_share(corpus), report.restored)
     if not verdict.passed or not report.verdict.passed:
-        failed = verdict if not verdict.passed else report.verdict
-        raise GateRefused(
-            f"{corpus.name}: the gate refused version {candidate.version}\n{explain_refusal(failed)}"
-        )
+        failed = report if verdict.passed else report.model_copy(update={"verdict": verdict})
+        reasons = "\n".join(refusal_reasons(failed))
+        raise GateRefused(f"{corpus.name}: the gate refused version {candidate.version}\n{reasons}")
     return report, path
 
 

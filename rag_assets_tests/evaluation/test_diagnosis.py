@@ -9,6 +9,7 @@ import pytest
 
 from rag_assets.evaluation.diagnosis import (
     Diagnosis,
+    Nowhere,
     Stage,
     advice,
     diagnose,
@@ -133,6 +134,23 @@ def test_the_first_stage_that_lost_the_answer_is_named(
 ) -> None:
     found = diagnose(question, ranks, traces, CONTEXTS)
     assert (found.stage if found else None) == stage
+
+
+@pytest.mark.parametrize(
+    ("nowhere", "traces", "stage", "evidence"),
+    [
+        (Nowhere({FACT}, set()), {}, "sources", f"no document holds “{FACT}” any more"),
+        (Nowhere(set(), {FACT}), {}, "gold set", f"no document holds “{FACT}”"),
+        # The source still holds it: it was the parser.
+        (Nowhere({FACT}, set()), {"a.md": trace(FACT, "other text")}, "parsing", "a.md holds"),
+        (Nowhere(set(), set()), {}, "retrieval", "not found"),
+    ],
+)
+def test_a_passage_that_stands_nowhere_is_not_the_fault_of_search(
+    nowhere: Nowhere, traces: Mapping[str, DocumentTrace], stage: str, evidence: str
+) -> None:
+    found = diagnose(row([PASSAGE]), everywhere(None), traces, CONTEXTS, nowhere)
+    assert found is not None and found.stage == stage and evidence in found.evidence
 
 
 def test_a_heading_that_was_quoted_is_not_glued_to_what_follows() -> None:

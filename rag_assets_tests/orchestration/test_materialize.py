@@ -195,6 +195,39 @@ def test_too_many_quarantined_documents_stop_the_run(tmp_path: Path) -> None:
     assert not materialize(workspace, "embeddings").success, "nothing is embedded in a later run either"
 
 
+def gate_check(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
+    (found,) = [check for check in result.get_asset_check_evaluations() if check.check_name == "gate"]
+    return found
+
+
+def test_a_gate_without_rules_is_not_measured_and_blocks_nothing(tmp_path: Path) -> None:
+    workspace = fresh(tmp_path, str(tmp_path / "store"))
+    for evaluation, words in (
+        ({"gold": "gold.jsonl"}, "not measured against a rule"),
+        ({}, "not measured: handbook has no gold questions"),
+    ):
+        workspace.configure(evaluation=evaluation)
+        result = materialize(workspace, *STAGES)
+        assert result.success
+        check = gate_check(result)
+        assert check.passed and str(check.description).startswith(words)
+        assert check.metadata["gate"].value == "not measured"
+    workspace.configure(**SETTINGS, gate={"rules": [{"metric": "recall@5", "min": 1.0}]})
+    assert gate_check(materialize(workspace, *STAGES)).description == "passed"
+
+
+def test_what_a_change_removed_stands_in_the_gates_check(tmp_path: Path) -> None:
+    rule = {"metric": "recall@5", "min": 1.0}
+    workspace = fresh(tmp_path, str(tmp_path / "store"), gate={"rules": [rule], "max_removed_share": 1.0})
+    assert materialize(workspace, *STAGES).success
+    (workspace.documents / "a.md").unlink()
+    result = materialize(workspace, *STAGES)
+    gone = "gone since publication 1: a.md (1 question): restore it, or retire the question"
+    assert not result.success
+    assert gone in str(gate_check(result).description)
+    assert gone in str(gate_check(result).metadata["removed"].value)
+
+
 def test_a_refused_gate_stops_the_publication(tmp_path: Path) -> None:
     rule = {"metric": "recall@5", "mode": "text", "min": 1.0}
     workspace = fresh(tmp_path, str(tmp_path / "store"), gate={"rules": [rule]})

@@ -1,0 +1,395 @@
+"""What a change removes counts as lost until a person restores it or retires the questions; and restoring is no gain."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rag_assets.errors import GateRefused
+from rag_assets.evaluation.report import Report
+from rag_assets.publication.publish import rollback
+from rag_assets.store.erasures import Demand, ErasureLog
+from rag_assets_tests.workspace import Workspace
+
+THINGS = (
+    "rent",
+    "lift",
+    "dogs",
+    "garden",
+    "heating",
+    "parking",
+    "noise",
+    "keys",
+    "bins",
+    "cellar",
+    "roof",
+    "door",
+)
+NO_STEP_BACK = {"metric": "recall@5", "max_drop": 0.05}
+ALL_FOUND = {"metric": "recall@5", "min": 1.0}
+
+
+def fact(thing: str) -> str:
+    return f"Under the {thing} rules tenants wait {THINGS.index(thing) + 3} working days for an answer."
+
+
+def page(thing: str) -> str:
+    return f"# The {thing}\n\n{fact(thing)}\n"
+
+
+def asked(thing: str, **more: Any) -> dict[str, Any]:
+    question = f"How many working days do tenants wait under the {thing} rules?"
+    return {"id": thing, "question": question, "documents": [f"{thing}.md"], **more}
+
+
+def ask(made: Workspace, *lines: dict[str, Any]) -> None:
+    gold = made.path.parent / "gold.jsonl"
+    gold.write_text("".join(json.dumps(line) + "\n" for line in lines or [asked(thing) for thing in THINGS]))
+
+
+def remove(made: Workspace, thing: str) -> None:
+    (made.documents / f"{thing}.md").unlink()
+
+
+def fresh(root: Path, *rules: dict[str, Any], **evaluation: Any) -> Workspace:
+    made = Workspace(
+        root,
+        str(root / "store"),
+        evaluation={"gold": "gold.jsonl", "max_stale_share": 1.0, **evaluation},
+        gate={"rules": list(rules)},
+    )
+    for thing in THINGS:
+        made.write(f"{thing}.md", page(thing))
+    ask(made)
+    return made
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Workspace:
+    """Twelve published documents and a question on each."""
+    found = fresh(tmp_path, NO_STEP_BACK)
+    found.run()
+    return found
+
+
+def evaluated(made: Workspace) -> Report:
+    """The report on the candidate that the documents and the corpus file give now."""
+    pipeline, _ = made.pipeline()
+    pipeline.documents()
+    pipeline.chunks()
+    pipeline.embeddings()
+    pipeline.candidate()
+    if pipeline.models is not None:
+        pipeline.answers()
+        pipeline.judgements()
+    return pipeline.evaluate()[0]
+
+
+def published(made: Workspace) -> int:
+    head = made.pipeline()[0].log.head()
+    return head.number if head else 0
+
+
+def value(report: Report, metric: str = "recall@5") -> float:
+    row = report.metric(metric)
+    assert row is not None
+    return row.value
+
+
+def refused(made: Workspace) -> Report:
+    """The gate and publishing refuse the same, each for itself, and readers keep what they have."""
+    report, before = evaluated(made), published(made)
+    assert report.gate == "refused"
+    with pytest.raises(GateRefused, match=r"(gone|quarantined) since publication"):
+        made.pipeline()[0].publish(reason="test", by="tests")
+    assert published(made) == before
+    return report
+
+
+def test_a_removed_document_costs_its_questions_and_is_named(made: Workspace) -> None:
+    remove(made, "rent")
+    report = refused(made)
+    assert [one.question_id for one in report.lost] == ["rent"]
+    assert report.stale == ()
+    assert value(report) == pytest.approx(11 / 12)
+    assert report.removed == (
+        "gone since publication 1: rent.md (1 question): restore it, or retire the question",
+    )
+    (outcome,) = report.verdict.outcomes
+    assert (outcome.baseline, outcome.n, outcome.questions) == (1.0, 12, ("rent",))
+    assert [(one.question_id, one.stage, one.new) for one in report.diagnoses] == [("rent", "sources", True)]
+
+
+@pytest.mark.parametrize("mode", ["vector", "text", "hybrid"])
+@pytest.mark.parametrize("metric", ["recall@1", "success@5", "ndcg@10", "mrr"])
+def test_a_lost_question_counts_zero_in_every_metric_of_every_mode(
+    made: Workspace, metric: str, mode: Any
+) -> None:
+    remove(made, "rent")
+    found = evaluated(made).difference(metric, mode)
+    assert found is not None
+    assert (found.n, found.worse) == (12, 1)
+
+
+def test_it_stays_lost_from_run_to_run_while_readers_have_it(made: Workspace) -> None:
+    remove(made, "rent")
+    refused(made)
+    made.write("lift.md", page("lift") + "\nEdited.\n")
+    report = refused(made)
+    assert [one.question_id for one in report.lost] == ["rent"]
+
+
+def test_a_floor_counts_it_too(tmp_path: Path) -> None:
+    made = fresh(tmp_path, ALL_FOUND)
+    made.run()
+    remove(made, "rent")
+    assert refused(made).verdict.outcomes[0].value == pytest.approx(11 / 12)
+
+
+def test_a_document_that_is_quarantined_now_is_named_and_counts_zero(tmp_path: Path) -> None:
+    made = fresh(tmp_path, NO_STEP_BACK)
+    made.run()
+    made.write("rent.md", "")
+    report = refused(made)
+    assert report.removed == (
+        "quarantined since publication 1: rent.md (1 question): mend it, or retire the question",
+    )
+    assert [one.stage for one in report.diagnoses] == ["parsing"]
+
+
+def test_a_passage_that_no_document_holds_any_more_is_named_and_counts_zero(made: Workspace) -> None:
+    ask(made, *(asked(thing, documents=[], passages=[fact(thing)]) for thing in THINGS))
+    made.run()
+    made.write("rent.md", "# The rent\n\nAnother text about something else.\n")
+    report = refused(made)
+    assert report.removed[0].startswith("gone since publication 1: “Under the rent rules")
+    (diagnosis,) = report.diagnoses
+    assert (diagnosis.stage, diagnosis.evidence) == (
+        "sources",
+        f"no document holds “{fact('rent')}” any more",
+    )
+    remove(made, "rent")
+    assert [one.question_id for one in refused(made).lost] == ["rent"]
+
+
+def test_a_passage_that_moved_to_another_document_is_not_lost(made: Workspace) -> None:
+    ask(made, *(asked(thing, documents=[], passages=[fact(thing)]) for thing in THINGS))
+    made.run()
+    remove(made, "rent")
+    made.write("moved.md", page("rent"))
+    report = evaluated(made)
+    assert (report.lost, report.gate) == ((), "passed")
+
+
+def test_a_question_that_lost_one_of_its_targets_is_lost(made: Workspace) -> None:
+    both = asked("rent", question="What of the rent and of the lift?", documents=["rent.md", "lift.md"])
+    ask(made, both, *map(asked, THINGS[2:]))
+    made.run()
+    remove(made, "lift")
+    report = refused(made)
+    assert [[target.text for target in one.targets] for one in report.lost] == [["lift.md"]]
+    assert value(report, "success@5") == pytest.approx(10 / 11), "also where one target is left"
+
+
+def test_what_a_document_was_renamed_to_is_asked_for(made: Workspace) -> None:
+    (made.documents / "rent.md").rename(made.documents / "lease.md")
+    (made.documents / "lift.md").unlink()
+    made.write("house/lift.md", "# The lift\n\nThe same file name and another text.\n")
+    first, second = refused(made).removed
+    assert "lift.md (1 question; is it house/lift.md now?): restore it, name the new place" in first
+    assert "rent.md (1 question; is it lease.md now?)" in second
+    ask(
+        made,
+        *map(asked, THINGS[2:]),
+        asked("rent", documents=["lease.md"]),
+        asked("lift", documents=["house/lift.md"]),
+    )
+    report = evaluated(made)
+    assert (report.lost, report.gate) == ((), "passed")
+    row = report.difference("recall@5")
+    assert row is not None and (row.n, row.difference) == (10, 0.0), "what was renamed is no gain"
+
+
+@pytest.mark.parametrize("act", ["remove the line", "retired"])
+def test_a_person_retires_the_questions_and_the_rest_compares_as_before(made: Workspace, act: str) -> None:
+    remove(made, "rent")
+    refused(made)
+    rest = [asked(thing) for thing in THINGS[1:]]
+    ask(made, *rest, *([asked("rent", retired=True)] if act == "retired" else []))
+    report = evaluated(made)
+    assert (report.gate, report.lost, report.stale, report.questions) == ("passed", (), (), 11)
+    assert [(row.n, row.difference) for row in report.comparison if row.mode == "hybrid"] == [(11, 0.0)] * 7
+    made.run()
+    assert published(made) == 2
+
+
+def test_restoring_what_was_refused_finds_nothing_to_publish(made: Workspace) -> None:
+    remove(made, "rent")
+    refused(made)
+    made.write("rent.md", page("rent"))
+    report = evaluated(made)
+    assert (report.gate, report.lost) == ("passed", ())
+    made.run()
+    assert published(made) == 1
+
+
+@pytest.mark.parametrize("kind", ["documents", "passages"])
+def test_restoring_what_was_published_without_is_no_gain_that_hides_a_loss(tmp_path: Path, kind: str) -> None:
+    made = fresh(tmp_path)
+    if kind == "passages":
+        ask(made, *(asked(thing, documents=[], passages=[fact(thing)]) for thing in THINGS))
+    made.run()
+    remove(made, "rent")
+    made.run()
+    assert published(made) == 2, "no rule forbade it"
+    made.configure(evaluation={"gold": "gold.jsonl", "max_stale_share": 1.0}, gate={"rules": [NO_STEP_BACK]})
+    made.write("rent.md", page("rent"))
+    report = evaluated(made)
+    row = report.difference("recall@5")
+    assert row is not None and (row.n, row.improved) == (11, 0)
+    assert (report.restored, report.gate, value(report)) == (("rent",), "passed", 1.0)
+    remove(made, "lift")
+    report = refused(made)
+    row = report.difference("recall@5")
+    assert row is not None and (row.improved, row.worse) == (0, 1)
+
+
+def test_what_was_gone_already_is_stale_and_not_counted(tmp_path: Path) -> None:
+    made = fresh(tmp_path)
+    made.run()
+    remove(made, "rent")
+    made.run()
+    made.write("lift.md", page("lift") + "\nEdited.\n")
+    report = evaluated(made)
+    assert ([one.question_id for one in report.stale], report.lost) == (["rent"], ())
+    assert value(report) == 1.0
+    assert any("Correct or retire them" in warning for warning in report.warnings)
+
+
+def test_before_the_first_publication_nothing_is_lost(tmp_path: Path) -> None:
+    made = fresh(tmp_path, ALL_FOUND)
+    remove(made, "rent")
+    report = evaluated(made)
+    assert ([one.question_id for one in report.stale], report.lost, report.gate) == (["rent"], (), "passed")
+
+
+def test_questions_that_came_after_the_publication_are_lost_with_their_documents(made: Workspace) -> None:
+    ask(made, *(asked(thing, question=f"What of the {thing} rules and working days?") for thing in THINGS))
+    remove(made, "rent")
+    assert [one.question_id for one in refused(made).lost] == ["rent"]
+
+
+def test_after_a_rollback_it_is_compared_with_what_readers_see_again(tmp_path: Path) -> None:
+    made = fresh(tmp_path)
+    made.run()
+    remove(made, "rent")
+    made.run()
+    rollback(made.objects, made.name, 1, reason="it was needed", by="tests")
+    made.write("lift.md", page("lift") + "\nEdited.\n")
+    assert evaluated(made).removed == (
+        "gone since publication 3: rent.md (1 question): restore it, or retire the question",
+    )
+
+
+def test_questions_on_nothing_but_new_documents_do_not_stop_a_publication(made: Workspace) -> None:
+    for thing in THINGS:
+        (made.documents / f"{thing}.md").rename(made.documents / f"new-{thing}.md")
+    ask(made, *(asked(thing, documents=[f"new-{thing}.md"]) for thing in THINGS))
+    made.configure(
+        evaluation={"gold": "gold.jsonl"}, gate={"rules": [NO_STEP_BACK], "max_removed_share": 1.0}
+    )
+    report = evaluated(made)
+    assert report.verdict.outcomes[0].reason == "no published evaluation to compare with"
+    made.run()
+    assert published(made) == 2
+
+
+def test_a_rule_on_a_tag_of_new_documents_alone_passes(made: Workspace) -> None:
+    made.write(
+        "attic.md", "# The attic\n\nUnder the attic rules tenants wait 30 working days for an answer.\n"
+    )
+    new = asked("rent", id="attic", question="What of the attic rules?", documents=["attic.md"], tags=["new"])
+    ask(made, *map(asked, THINGS), new)
+    made.configure(
+        evaluation={"gold": "gold.jsonl"}, gate={"rules": [NO_STEP_BACK, NO_STEP_BACK | {"tag": "new"}]}
+    )
+    made.run()
+    assert published(made) == 2
+
+
+def test_answers_to_lost_questions_count_zero_as_well(tmp_path: Path) -> None:
+    rule = {"metric": "answered", "max_drop": 0.05}
+    made = fresh(tmp_path, rule, answers={"contexts": 2})
+    ask(made, *(asked(thing, answer=fact(thing)) for thing in THINGS))
+    made.run()
+    remove(made, "rent")
+    report = refused(made)
+    for metric in ("answered", "faithfulness", "answer_relevancy", "answer_correctness"):
+        found = report.difference(metric)
+        assert found is not None
+        assert (found.n, found.candidate) == (12, pytest.approx(found.published * 11 / 12, abs=0.05)), metric
+
+
+def test_too_many_lost_questions_are_refused_without_a_rule_and_told_to_be_restored(tmp_path: Path) -> None:
+    made = fresh(tmp_path, max_stale_share=0.1)
+    made.run()
+    for thing in THINGS[:3]:
+        remove(made, thing)
+    (problem,) = refused(made).verdict.problems
+    assert problem.startswith("3 of 12 gold questions want documents that are not in the corpus")
+    assert "restore them, or retire the questions" in problem
+
+
+def test_the_slice_of_removed_documents_is_not_silently_empty(made: Workspace) -> None:
+    for thing in THINGS:
+        made.write(f"{thing}.md", f"---\ntenant: {thing}\n---\n{page(thing)}")
+    made.run()
+    remove(made, "rent")
+    rows = [row for row in evaluated(made).slices if row.slice == "tenant: rent"]
+    assert [(row.candidate, row.published) for row in rows] == [(0.0, 1.0)]
+
+
+def test_what_must_be_erased_is_not_asked_back(made: Workspace) -> None:
+    pipeline, _ = made.pipeline()
+    snapshot = pipeline.snapshots.latest().number
+    ErasureLog(made.objects, made.name).commit({"rent.md": Demand("e1", datetime.now(UTC), snapshot)})
+    report = evaluated(made)
+    assert ([one.question_id for one in report.stale], report.lost, report.gate) == (["rent"], (), "passed")
+
+
+@pytest.mark.parametrize("lost", ["00000001.json", "buckets"])
+def test_a_lost_snapshot_of_what_is_published_does_not_let_a_removal_through(
+    made: Workspace, lost: str
+) -> None:
+    root = f"corpora/{made.name}/snapshots"
+    before = {info.path for info in made.objects.list(f"{root}/{lost}" if lost == "buckets" else root)}
+    remove(made, "rent")
+    pipeline, _ = made.pipeline()
+    pipeline.documents()
+    pipeline.chunks()
+    pipeline.embeddings()
+    pipeline.candidate()
+    made.objects.delete(path for path in before if lost in path)
+    report, _ = pipeline.evaluate()
+    assert [one.question_id for one in report.lost] == ["rent"]
+
+
+def test_a_passage_that_never_stood_anywhere_is_the_gold_sets_fault_and_no_loss(made: Workspace) -> None:
+    quote = "nobody has ever written these very words"
+    ask(made, *map(asked, THINGS), asked("rent", id="q", question="Who?", documents=[], passages=[quote]))
+    report = evaluated(made)
+    assert report.lost == ()
+    (diagnosis,) = report.diagnoses
+    assert (diagnosis.question_id, diagnosis.stage) == ("q", "gold set")
+    assert diagnosis.evidence == f"no document holds “{quote}”"
+
+
+def test_a_document_that_search_does_not_find_is_not_called_removed(made: Workspace) -> None:
+    ask(made, *map(asked, THINGS), asked("door", id="q", question="parking rules?", documents=["door.md"]))
+    report = evaluated(made)
+    assert report.lost == ()
+    assert not {"sources", "gold set"} & {one.stage for one in report.diagnoses}
