@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from rag_assets.cli import app
-from rag_assets_tests.pipeline.test_removed_targets import ALL_FOUND, asked, fresh, page, remove
+from rag_assets_tests.house_rules import ALL_FOUND, asked, fresh, page, remove
 from rag_assets_tests.workspace import Workspace
 
 GONE = "gone since publication 1: rent.md (1 question): restore it, or retire the question"

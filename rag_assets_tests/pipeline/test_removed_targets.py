@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,67 +12,41 @@ from rag_assets.errors import GateRefused
 from rag_assets.evaluation.report import Report
 from rag_assets.publication.publish import rollback
 from rag_assets.store.erasures import Demand, ErasureLog
+from rag_assets_tests.house_rules import (
+    ALL_FOUND,
+    NO_STEP_BACK,
+    THINGS,
+    ask,
+    asked,
+    configure,
+    fact,
+    fresh,
+    page,
+    remove,
+)
 from rag_assets_tests.workspace import Workspace
 
-THINGS = (
-    "rent",
-    "lift",
-    "dogs",
-    "garden",
-    "heating",
-    "parking",
-    "noise",
-    "keys",
-    "bins",
-    "cellar",
-    "roof",
-    "door",
-)
-NO_STEP_BACK = {"metric": "recall@5", "max_drop": 0.05}
-ALL_FOUND = {"metric": "recall@5", "min": 1.0}
 
-
-def fact(thing: str) -> str:
-    return f"Under the {thing} rules tenants wait {THINGS.index(thing) + 3} working days for an answer."
-
-
-def page(thing: str) -> str:
-    return f"# The {thing}\n\n{fact(thing)}\n"
-
-
-def asked(thing: str, **more: Any) -> dict[str, Any]:
-    question = f"How many working days do tenants wait under the {thing} rules?"
-    return {"id": thing, "question": question, "documents": [f"{thing}.md"], **more}
-
-
-def ask(made: Workspace, *lines: dict[str, Any]) -> None:
-    gold = made.path.parent / "gold.jsonl"
-    gold.write_text("".join(json.dumps(line) + "\n" for line in lines or [asked(thing) for thing in THINGS]))
-
-
-def remove(made: Workspace, thing: str) -> None:
-    (made.documents / f"{thing}.md").unlink()
-
-
-def fresh(root: Path, *rules: dict[str, Any], **evaluation: Any) -> Workspace:
-    made = Workspace(
-        root,
-        str(root / "store"),
-        evaluation={"gold": "gold.jsonl", "max_stale_share": 1.0, **evaluation},
-        gate={"rules": list(rules)},
-    )
-    for thing in THINGS:
-        made.write(f"{thing}.md", page(thing))
-    ask(made)
-    return made
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of the twelve documents, published without a rule."""
+    found = fresh(tmp_path_factory.mktemp("published"))
+    found.run()
+    return Path(found.store)
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Workspace:
-    """Twelve published documents and a question on each."""
-    found = fresh(tmp_path, NO_STEP_BACK)
-    found.run()
-    return found
+def bare(tmp_path: Path, store: Path) -> Workspace:
+    """Twelve published documents and a question on each; no rule forbids anything."""
+    shutil.copytree(store, tmp_path / "store")
+    return fresh(tmp_path)
+
+
+@pytest.fixture
+def made(bare: Workspace) -> Workspace:
+    """The same with a rule that forbids a step back."""
+    configure(bare, NO_STEP_BACK)
+    return bare
 
 
 def evaluated(made: Workspace) -> Report:
@@ -124,17 +97,6 @@ def test_a_removed_document_costs_its_questions_and_is_named(made: Workspace) ->
     assert [(one.question_id, one.stage, one.new) for one in report.diagnoses] == [("rent", "sources", True)]
 
 
-@pytest.mark.parametrize("mode", ["vector", "text", "hybrid"])
-@pytest.mark.parametrize("metric", ["recall@1", "success@5", "ndcg@10", "mrr"])
-def test_a_lost_question_counts_zero_in_every_metric_of_every_mode(
-    made: Workspace, metric: str, mode: Any
-) -> None:
-    remove(made, "rent")
-    found = evaluated(made).difference(metric, mode)
-    assert found is not None
-    assert (found.n, found.worse) == (12, 1)
-
-
 def test_it_stays_lost_from_run_to_run_while_readers_have_it(made: Workspace) -> None:
     remove(made, "rent")
     refused(made)
@@ -143,16 +105,13 @@ def test_it_stays_lost_from_run_to_run_while_readers_have_it(made: Workspace) ->
     assert [one.question_id for one in report.lost] == ["rent"]
 
 
-def test_a_floor_counts_it_too(tmp_path: Path) -> None:
-    made = fresh(tmp_path, ALL_FOUND)
-    made.run()
-    remove(made, "rent")
-    assert refused(made).verdict.outcomes[0].value == pytest.approx(11 / 12)
+def test_a_floor_counts_it_too(bare: Workspace) -> None:
+    configure(bare, ALL_FOUND)
+    remove(bare, "rent")
+    assert refused(bare).verdict.outcomes[0].value == pytest.approx(11 / 12)
 
 
-def test_a_document_that_is_quarantined_now_is_named_and_counts_zero(tmp_path: Path) -> None:
-    made = fresh(tmp_path, NO_STEP_BACK)
-    made.run()
+def test_a_document_that_is_quarantined_now_is_named_and_counts_zero(made: Workspace) -> None:
     made.write("rent.md", "")
     report = refused(made)
     assert report.removed == (
@@ -163,7 +122,6 @@ def test_a_document_that_is_quarantined_now_is_named_and_counts_zero(tmp_path: P
 
 def test_a_passage_that_no_document_holds_any_more_is_named_and_counts_zero(made: Workspace) -> None:
     ask(made, *(asked(thing, documents=[], passages=[fact(thing)]) for thing in THINGS))
-    made.run()
     made.write("rent.md", "# The rent\n\nAnother text about something else.\n")
     report = refused(made)
     assert report.removed[0].startswith("gone since publication 1: “Under the rent rules")
@@ -178,7 +136,6 @@ def test_a_passage_that_no_document_holds_any_more_is_named_and_counts_zero(made
 
 def test_a_passage_that_moved_to_another_document_is_not_lost(made: Workspace) -> None:
     ask(made, *(asked(thing, documents=[], passages=[fact(thing)]) for thing in THINGS))
-    made.run()
     remove(made, "rent")
     made.write("moved.md", page("rent"))
     report = evaluated(made)
@@ -188,7 +145,6 @@ def test_a_passage_that_moved_to_another_document_is_not_lost(made: Workspace) -
 def test_a_question_that_lost_one_of_its_targets_is_lost(made: Workspace) -> None:
     both = asked("rent", question="What of the rent and of the lift?", documents=["rent.md", "lift.md"])
     ask(made, both, *map(asked, THINGS[2:]))
-    made.run()
     remove(made, "lift")
     report = refused(made)
     assert [[target.text for target in one.targets] for one in report.lost] == [["lift.md"]]
@@ -238,11 +194,12 @@ def test_restoring_what_was_refused_finds_nothing_to_publish(made: Workspace) ->
 
 
 @pytest.mark.parametrize("kind", ["documents", "passages"])
-def test_restoring_what_was_published_without_is_no_gain_that_hides_a_loss(tmp_path: Path, kind: str) -> None:
-    made = fresh(tmp_path)
+def test_restoring_what_was_published_without_is_no_gain_that_hides_a_loss(
+    bare: Workspace, kind: str
+) -> None:
+    made = bare
     if kind == "passages":
         ask(made, *(asked(thing, documents=[], passages=[fact(thing)]) for thing in THINGS))
-    made.run()
     remove(made, "rent")
     made.run()
     assert published(made) == 2, "no rule forbade it"
@@ -258,13 +215,11 @@ def test_restoring_what_was_published_without_is_no_gain_that_hides_a_loss(tmp_p
     assert row is not None and (row.improved, row.worse) == (0, 1)
 
 
-def test_what_was_gone_already_is_stale_and_not_counted(tmp_path: Path) -> None:
-    made = fresh(tmp_path)
-    made.run()
-    remove(made, "rent")
-    made.run()
-    made.write("lift.md", page("lift") + "\nEdited.\n")
-    report = evaluated(made)
+def test_what_was_gone_already_is_stale_and_not_counted(bare: Workspace) -> None:
+    remove(bare, "rent")
+    bare.run()
+    bare.write("lift.md", page("lift") + "\nEdited.\n")
+    report = evaluated(bare)
     assert ([one.question_id for one in report.stale], report.lost) == (["rent"], ())
     assert value(report) == 1.0
     assert any("Correct or retire them" in warning for warning in report.warnings)
@@ -283,14 +238,12 @@ def test_questions_that_came_after_the_publication_are_lost_with_their_documents
     assert [one.question_id for one in refused(made).lost] == ["rent"]
 
 
-def test_after_a_rollback_it_is_compared_with_what_readers_see_again(tmp_path: Path) -> None:
-    made = fresh(tmp_path)
-    made.run()
-    remove(made, "rent")
-    made.run()
-    rollback(made.objects, made.name, 1, reason="it was needed", by="tests")
-    made.write("lift.md", page("lift") + "\nEdited.\n")
-    assert evaluated(made).removed == (
+def test_after_a_rollback_it_is_compared_with_what_readers_see_again(bare: Workspace) -> None:
+    remove(bare, "rent")
+    bare.run()
+    rollback(bare.objects, bare.name, 1, reason="it was needed", by="tests")
+    bare.write("lift.md", page("lift") + "\nEdited.\n")
+    assert evaluated(bare).removed == (
         "gone since publication 3: rent.md (1 question): restore it, or retire the question",
     )
 
@@ -299,9 +252,7 @@ def test_questions_on_nothing_but_new_documents_do_not_stop_a_publication(made: 
     for thing in THINGS:
         (made.documents / f"{thing}.md").rename(made.documents / f"new-{thing}.md")
     ask(made, *(asked(thing, documents=[f"new-{thing}.md"]) for thing in THINGS))
-    made.configure(
-        evaluation={"gold": "gold.jsonl"}, gate={"rules": [NO_STEP_BACK], "max_removed_share": 1.0}
-    )
+    configure(made, NO_STEP_BACK, removed=1.0)
     report = evaluated(made)
     assert report.verdict.outcomes[0].reason == "no published evaluation to compare with"
     made.run()
@@ -314,13 +265,12 @@ def test_a_rule_on_a_tag_of_new_documents_alone_passes(made: Workspace) -> None:
     )
     new = asked("rent", id="attic", question="What of the attic rules?", documents=["attic.md"], tags=["new"])
     ask(made, *map(asked, THINGS), new)
-    made.configure(
-        evaluation={"gold": "gold.jsonl"}, gate={"rules": [NO_STEP_BACK, NO_STEP_BACK | {"tag": "new"}]}
-    )
+    configure(made, NO_STEP_BACK, NO_STEP_BACK | {"tag": "new"})
     made.run()
     assert published(made) == 2
 
 
+@pytest.mark.slow
 def test_answers_to_lost_questions_count_zero_as_well(tmp_path: Path) -> None:
     rule = {"metric": "answered", "max_drop": 0.05}
     made = fresh(tmp_path, rule, answers={"contexts": 2})
@@ -334,12 +284,11 @@ def test_answers_to_lost_questions_count_zero_as_well(tmp_path: Path) -> None:
         assert (found.n, found.candidate) == (12, pytest.approx(found.published * 11 / 12, abs=0.05)), metric
 
 
-def test_too_many_lost_questions_are_refused_without_a_rule_and_told_to_be_restored(tmp_path: Path) -> None:
-    made = fresh(tmp_path, max_stale_share=0.1)
-    made.run()
+def test_too_many_lost_questions_are_refused_without_a_rule_and_told_to_be_restored(bare: Workspace) -> None:
+    configure(bare, max_stale_share=0.1)
     for thing in THINGS[:3]:
-        remove(made, thing)
-    (problem,) = refused(made).verdict.problems
+        remove(bare, thing)
+    (problem,) = refused(bare).verdict.problems
     assert problem.startswith("3 of 12 gold questions want documents that are not in the corpus")
     assert "restore them, or retire the questions" in problem
 
