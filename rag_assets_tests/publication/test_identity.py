@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from rag_assets.index.candidate import CandidateStore
 from rag_assets.publication.log import Publication, PublicationLog
 from rag_assets.publication.publish import publish, rollback
 from rag_assets.store.erasures import Demand, ErasureLog
+from rag_assets.store.objects import ObjectStore
 from rag_assets_tests.workspace import Workspace, document
 
 KEY = ["document_id", "chunk_id", "text", "title", "metadata", "position"]
@@ -155,6 +158,23 @@ def test_the_records_of_candidates_and_publications_are_found_by_their_tag(tmp_p
     assert head(workspace).number == 2
 
 
+@contextmanager
+def killed_between_claim_and_record() -> Iterator[None]:
+    """Whoever publishes is killed after its tag stands, before the second time that it writes what it claims."""
+    put, puts = ObjectStore.put, []
+
+    def dying(self: ObjectStore, path: str, data: Any) -> None:
+        if "/publications/" in path and path.endswith(".json"):
+            puts.append(path)
+            if len(puts) == 2:
+                raise KeyboardInterrupt("killed between the claim and its record")
+        put(self, path, data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ObjectStore, "put", dying)
+        yield
+
+
 def test_the_record_that_a_killed_publisher_left_does_not_speak_for_one_that_was_killed_after_its_claim(
     store_url: str, tmp_path: Path
 ) -> None:
@@ -178,20 +198,8 @@ def test_the_record_that_a_killed_publisher_left_does_not_speak_for_one_that_was
 
     publish_and_die("before its claim", "rag_assets.publication.log.PublicationLog.flush")
     assert [one.number for one in history(workspace)] == [1]
-
-    put, puts = type(workspace.objects).put, []
-
-    def die_at_the_last(self: Any, path: str, data: Any) -> None:
-        if "/publications/" in path and path.endswith(".json"):
-            puts.append(path)
-            if len(puts) == 2:
-                raise KeyboardInterrupt("killed between the claim and its record")
-        put(self, path, data)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rag_assets.store.objects.ObjectStore.put", die_at_the_last)
-        with pytest.raises(KeyboardInterrupt):
-            publish(workspace.objects, workspace.corpus, candidate, reason="the winner", by="winner")
+    with killed_between_claim_and_record(), pytest.raises(KeyboardInterrupt):
+        publish(workspace.objects, workspace.corpus, candidate, reason="the winner", by="winner")
     assert (head(workspace).number, head(workspace).reason, head(workspace).by) == (2, "the winner", "winner")
     workspace.run()
     assert [one.reason for one in history(workspace)] == ["test", "the winner"]
@@ -204,7 +212,8 @@ def test_a_publication_of_a_lost_table_does_not_speak_for_one_of_the_same_number
     lost = head(workspace)
     delete(workspace, f"index/{workspace.name}.lance")
     workspace.write("d0.md", document(100, 2))
-    workspace.run()
+    with killed_between_claim_and_record(), pytest.raises(KeyboardInterrupt):
+        workspace.run()
     now = head(workspace)
     assert (now.number, now.version) == (lost.number, lost.version)
     assert (now.spec, now.candidate) != (lost.spec, lost.candidate)
