@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rag_assets.chunking.tokens import TokenCounter
+from rag_assets.store.digest import digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,11 @@ class Context:
 
     text: str
     tokens: int
+
+
+def embedding_key(context: str, text: str) -> str:
+    """Key of a chunk's vector: the hash of what is embedded, which is the context and the text."""
+    return digest(context + text)
 
 
 NO_CONTEXT = Context("", 0)

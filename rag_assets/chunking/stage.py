@@ -15,9 +15,9 @@ import polars as pl
 
 from rag_assets import corpus
 from rag_assets.chunking.chunker import Chunk, Chunker
+from rag_assets.chunking.context import embedding_key
 from rag_assets.store.ahead import ahead
 from rag_assets.store.content import ContentStore
-from rag_assets.store.digest import digest
 from rag_assets.store.objects import ObjectStore
 
 SCHEMA = pl.Schema(
@@ -104,7 +104,7 @@ def _rows(keys: pl.Series, chunked: list[list[Chunk]]) -> pl.DataFrame:
     frame = pl.DataFrame(
         {
             "key": keys.gather([row for row, chunks in enumerate(chunked) for _ in chunks]),
-            "embedding_key": [digest(chunk.context + chunk.text) for chunk in flat],
+            "embedding_key": [embedding_key(chunk.context, chunk.text) for chunk in flat],
             "context": [chunk.context for chunk in flat],
             "text": [chunk.text for chunk in flat],
             # Through Arrow, which takes nested lists in one go.

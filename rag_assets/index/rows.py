@@ -1,7 +1,7 @@
 """Rows of the table, from a snapshot's documents and the content stores, in bounded batches.
 
 documents → their chunks (by text key) → their vectors (by embedding key) → Arrow batches.
-The same join without text and vectors gives the ids that a snapshot demands.
+Hashes of the same rows are what a snapshot demands of a table.
 """
 
 from __future__ import annotations
@@ -9,22 +9,24 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from rag_assets import corpus
+from rag_assets.chunking.context import embedding_key
 from rag_assets.errors import DataError, StageIncomplete, VerificationFailed
 from rag_assets.store.content import ContentStore
 from rag_assets.store.digest import digest
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 DOCUMENTS = 512  # documents whose chunks are looked up together
 ROWS = 2048  # rows per batch, vectors included
-CHUNK_ATTRIBUTES = ("embedding_key", "heading_path", "start", "end", "tokens")
-UNHASHED = ("vector", "text")  # vectors are checked by themselves; the chunk id is a hash of the text already
 DOCUMENT_COLUMNS = ("document_id", "uri", "text_key", "title", "metadata")
 _TYPES: Mapping[str, pl.DataType] = {
     "string": pl.String(),
@@ -43,14 +45,9 @@ class RowSource:
     embeddings: ContentStore
     index: corpus.Index
 
-    def contents(self, documents: pl.DataFrame, schema: pa.Schema) -> Iterator[pl.DataFrame]:
-        """What the documents demand, batch by batch (see ``content_of``); poisoned chunks are left out."""
-        for batch in documents.iter_slices(DOCUMENTS):
-            chunks = _identified(self._chunks_of(batch.select(DOCUMENT_COLUMNS), CHUNK_ATTRIBUTES))
-            rows = self._vectors_of(chunks, ("reason",)).filter(pl.col("reason").is_null())
-            if rows.height:
-                rows = rows.with_columns(_filters(rows, self.index))
-                yield content_of(_in_order(rows, schema, without=UNHASHED))
+    def contents(self, documents: pl.DataFrame, schema: pa.Schema) -> Contents:
+        """What the documents demand of a table, to be read as often as one likes; poisoned chunks are left out."""
+        return Contents(self, documents, schema)
 
     def poisoned(self, documents: pl.DataFrame) -> pl.DataFrame:
         """(document_id, text, reason) of chunks that the embedder refused."""
@@ -70,10 +67,17 @@ class RowSource:
                 return len(vectors[0])
         raise DataError("no document has a chunk that could be embedded; nothing can be indexed")
 
-    def batches(self, documents: pl.DataFrame, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        """The table's rows for documents (columns of ``snapshots.READABLE``), in batches of ``ROWS`` at most."""
+    def batches(
+        self, documents: pl.DataFrame, schema: pa.Schema, *, checked: bool = False
+    ) -> Iterator[pa.RecordBatch]:
+        """The table's rows for documents (columns of ``snapshots.READABLE``), in batches of ``ROWS`` at most.
+
+        ``checked`` holds the texts of the store against their keys. Raises StageIncomplete for what is lacking.
+        """
         for batch in documents.iter_slices(DOCUMENTS):
             chunks = _identified(self._chunks_of(batch.select(DOCUMENT_COLUMNS)))
+            if checked:
+                self._require_own_texts(chunks)
             for part in chunks.iter_slices(ROWS):
                 rows = self._vectors_of(part, ("vector", "reason")).filter(pl.col("reason").is_null())
                 if rows.height:
@@ -93,6 +97,17 @@ class RowSource:
         # A document of nothing but white space has no chunks: its lists are empty.
         return joined.filter(pl.col("embedding_key").list.len() > 0).explode(lists)
 
+    def _require_own_texts(self, chunks: pl.DataFrame) -> None:
+        """Drop chunks from the store whose text is not the one that their key was made of, and say so."""
+        columns = chunks.select("context", "text", "embedding_key").iter_rows()
+        wrong = chunks.filter([embedding_key(context, text) != key for context, text, key in columns])
+        if wrong.height:
+            self.chunks.drop(wrong["text_key"])
+            raise StageIncomplete(
+                f"{wrong.height} chunks in the store were damaged, e.g. of {wrong['document_id'][0]!r}; they were "
+                "dropped: materialize chunks again"
+            )
+
     def _vectors_of(self, chunks: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
         stored = self.embeddings.collect(chunks["embedding_key"], columns)
         lacking = chunks.join(stored, left_on="embedding_key", right_on="key", how="anti")
@@ -104,16 +119,53 @@ class RowSource:
         return chunks.join(stored, left_on="embedding_key", right_on="key", how="left", maintain_order="left")
 
 
+@dataclass(frozen=True)
+class Contents:
+    """What documents demand of a table, batch by batch (see ``content_of``). Each iteration reads the stores anew."""
+
+    rows: RowSource
+    documents: pl.DataFrame
+    schema: pa.Schema
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        return map(content_of, self.rows.batches(self.documents, self.schema, checked=True))
+
+
 def content_of(table: pa.Table | pa.RecordBatch) -> pl.DataFrame:
-    """document_id, chunk_id and content: a hash of all columns but ``UNHASHED``, comparable within a process."""
-    frame = pl.from_arrow(table.select([name for name in table.schema.names if name not in UNHASHED]))
+    """document_id, chunk_id and content: a hash of all columns, text and vector included, comparable within a process."""
+    frame = pl.from_arrow(table.select([name for name in table.schema.names if name != "vector"]))
     assert isinstance(frame, pl.DataFrame)
     columns = [
         # A list that is empty and one that is missing mean the same to readers.
         pl.col(name).list.join("\x1f").fill_null("") if isinstance(dtype, pl.List) else pl.col(name)
         for name, dtype in frame.schema.items()
     ]
-    return frame.select("document_id", "chunk_id", content=pl.struct(columns).hash())
+    vectors = pl.Series(_hashes(vectors_of(table)), dtype=pl.UInt64)
+    return frame.select("document_id", "chunk_id", content=pl.struct(columns).hash() ^ vectors)
+
+
+def vectors_of(table: pa.Table | pa.RecordBatch) -> NDArray[np.float32]:
+    """The vectors as a matrix with a row for each; one that is null is a row of NaN."""
+    import pyarrow as pa
+
+    column = table.column("vector")
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    present = column.is_valid().to_numpy(zero_copy_only=False)
+    vectors = np.full((len(column), column.type.list_size), np.nan, dtype=np.float32)
+    vectors[present] = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, column.type.list_size)
+    return vectors
+
+
+def _hashes(vectors: NDArray[np.float32]) -> NDArray[np.uint64]:
+    """A hash of each vector's bits: sums of products with odd random numbers, modulo 2⁶⁴."""
+    bits = vectors.view(np.uint32).astype(np.uint64)
+    return np.asarray((bits * _multipliers(vectors.shape[1])).sum(axis=1, dtype=np.uint64), dtype=np.uint64)
+
+
+@cache
+def _multipliers(dimension: int) -> NDArray[np.uint64]:
+    return np.random.default_rng(dimension).integers(2**63, size=dimension, dtype=np.uint64) * 2 + 1
 
 
 def _in_order(rows: pl.DataFrame, schema: pa.Schema, without: tuple[str, ...]) -> pa.Table:

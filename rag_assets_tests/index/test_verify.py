@@ -11,7 +11,13 @@ import pytest
 
 from rag_assets.errors import VerificationFailed
 from rag_assets.index.table import open_table
-from rag_assets.index.verify import verify_all, verify_changed, verify_indexes
+from rag_assets.index.verify import (
+    documents_in,
+    verify_all,
+    verify_changed,
+    verify_fragments,
+    verify_indexes,
+)
 from rag_assets_tests.workspace import Workspace
 
 
@@ -109,4 +115,64 @@ def test_a_row_whose_metadata_is_not_the_documents_is_refused(copied: Workspace)
     latest(copied).delete(f"chunk_id = '{row['chunk_id']}'")
     append(copied, lambda _: {**row, "metadata": '{"tenant": "another"}'})
     with pytest.raises(VerificationFailed, match="0 double, 1 with other content"):
+        verify(copied)
+
+
+def test_a_text_that_is_not_the_documents_is_refused(copied: Workspace) -> None:
+    """Its chunk id is what it was: only the text itself tells."""
+    latest(copied).update(where="document_id = 'owls.md'", values={"text": "Owls sleep at night."})
+    with pytest.raises(VerificationFailed, match=r"0 double, 1 with other content.*e\.g\. of 'owls.md'"):
+        verify(copied)
+    some = documents(copied).filter(pl.col("document_id") == "owls.md")
+    rows, total = copied.pipeline()[0].rows, copied.rows().height
+    with pytest.raises(VerificationFailed, match="1 with other content"):
+        verify_changed(
+            latest(copied), rows.contents(some, latest(copied).schema), some["document_id"].clear(), total
+        )
+
+
+def test_a_vector_that_is_another_text_s_is_refused(copied: Workspace) -> None:
+    table = latest(copied).to_lance().to_table()
+    row, other = table.to_pylist()[:2]
+    latest(copied).delete(f"chunk_id = '{row['chunk_id']}'")
+    append(copied, lambda _: {**row, "vector": other["vector"]})
+    with pytest.raises(VerificationFailed, match="1 with other content, 0 with a broken vector"):
+        verify(copied)
+
+
+def test_documents_may_be_left_out_of_account(copied: Workspace) -> None:
+    latest(copied).update(where="document_id = 'owls.md'", values={"text": "Owls sleep at night."})
+    every = documents(copied).filter(pl.col("document_id") != "owls.md")
+    table = latest(copied)
+    demanded = copied.pipeline()[0].rows.contents(every, table.schema)
+    assert verify_all(table, demanded, without={"owls.md"}) == copied.rows().height - 1
+
+
+def test_only_the_rows_of_some_fragments_are_held_against_what_is_demanded(copied: Workspace) -> None:
+    table = latest(copied)
+    untouched = {fragment.fragment_id for fragment in table.to_lance().get_fragments()}
+    table.update(where="document_id = 'owls.md'", values={"text": "Owls sleep at night."})
+    table = latest(copied)
+    every = {fragment.fragment_id for fragment in table.to_lance().get_fragments()}
+    demanded = copied.pipeline()[0].rows.contents(documents(copied), table.schema)
+    verify_fragments(table, untouched, demanded)
+    assert documents_in(table, every - untouched).to_list() == ["owls.md"]
+    with pytest.raises(
+        VerificationFailed, match=r"carries 1 rows that its snapshot does not demand.*'owls.md'"
+    ):
+        verify_fragments(table, every - untouched, demanded)
+    assert documents_in(table, set()).is_empty()
+
+
+@pytest.mark.parametrize("compared_rows", [1, 500_000])
+def test_what_differs_is_counted_where_it_is_and_memory_is_bounded(
+    copied: Workspace, monkeypatch: pytest.MonkeyPatch, compared_rows: int
+) -> None:
+    monkeypatch.setattr("rag_assets.index.verify.COMPARED_ROWS", compared_rows)
+    latest(copied).update(values={"text": "Another text in each of them."})
+    changed = copied.rows().height if compared_rows > 1 else 1
+    words = "" if compared_rows > 1 else "at least "
+    with pytest.raises(
+        VerificationFailed, match=f": {words}0 chunks missing, .* {changed} with other content"
+    ):
         verify(copied)
