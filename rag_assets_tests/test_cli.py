@@ -460,6 +460,9 @@ def test_check_warns_of_what_a_run_would_stumble_over_here(
     terminal.workspace.configure(**SETTINGS, engine="ray")
     (found,) = terminal.json("check")
     assert found["warnings"][0].startswith("engine: no_such_package not installed: ")
+    webhooks = {"secret_variable": "S", "accept": ["github"]}
+    terminal.workspace.configure(**SETTINGS, events={"webhooks": webhooks})
+    assert "no push of GitHub counts" in terminal.json("check")[0]["warnings"][0]
 
 
 def test_what_data_quality_refuses_is_called_so_with_its_stage_and_report(terminal: Terminal) -> None:

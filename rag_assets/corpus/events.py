@@ -11,8 +11,11 @@ from cronsim import CronSim, CronSimError
 from pydantic import Field, field_validator, model_validator
 
 from rag_assets.corpus.base import Group, VariableName
+from rag_assets.corpus.sources import BUCKET
 
 Scheme = Literal["standard", "github", "bearer"]
+REPOSITORY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+$"
+BUCKET_PATTERN = rf"^{BUCKET}$"
 Hours = Annotated[float, Field(ge=0.017, le=87_600)]
 """From a minute, the least that Dagster takes, to ten years."""
 _VALUE = r"(?:[0-9]+|[A-Za-z]{3})"
@@ -38,12 +41,38 @@ class Webhooks(Group):
         description="Put before the paths that GitHub and S3 events name, to make document ids of them.",
         examples=["handbook/"],
     )
+    repository: str | None = Field(
+        default=None,
+        pattern=REPOSITORY_PATTERN,
+        description="GitHub repository, owner/name, whose pushes count; those of others are ignored. Unset: no push "
+        "counts.",
+        examples=["acme/handbook"],
+    )
+    branch: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Branch of that repository whose pushes count. Unset: its default branch.",
+    )
+    bucket: str | None = Field(
+        default=None,
+        pattern=BUCKET_PATTERN,
+        description="Bucket whose S3 events count; those of others are ignored. Only where the corpus has no source of "
+        "type s3, whose url names it. Unset: no S3 event counts.",
+    )
     max_body_bytes: int = Field(
         default=5_000_000, ge=1_000, le=100_000_000, description="Larger requests are refused unread."
     )
     requests_per_minute: int = Field(
         default=600, ge=1, description="Requests that one sender may make in a minute; more are refused."
     )
+
+    @model_validator(mode="after")
+    def _pushes_can_come(self) -> Webhooks:
+        if self.repository is not None and "github" not in self.accept:
+            raise ValueError("repository is set, but accept has no github: no push can come")
+        if self.branch is not None and self.repository is None:
+            raise ValueError("branch needs repository: owner/name")
+        return self
 
 
 class Watch(Group):

@@ -27,7 +27,7 @@ from rag_assets.corpus.evaluation import (
     Gate,
     VllmModel,
 )
-from rag_assets.corpus.events import Events, Freshness, Schedule
+from rag_assets.corpus.events import BUCKET_PATTERN, REPOSITORY_PATTERN, Events, Freshness, Schedule
 from rag_assets.corpus.gpu import (
     GPU_EMBEDDERS,
     K8S_LABEL_KEY,
@@ -42,7 +42,7 @@ from rag_assets.corpus.index import COLUMN_PATTERN, Index
 from rag_assets.corpus.invalidation import Invalidation
 from rag_assets.corpus.quality import Quality
 from rag_assets.corpus.ray import Ray
-from rag_assets.corpus.sources import S3_URL_PATTERN, Source
+from rag_assets.corpus.sources import S3_URL_PATTERN, S3Source, Source
 
 NAME_PATTERN = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$"
 PATTERNS_IN_WORDS = {
@@ -51,6 +51,8 @@ PATTERNS_IN_WORDS = {
     METRIC_PATTERN: METRIC_IN_WORDS,
     URL_PATTERN: "http://host/v1 or https://host/v1, without user name, password and '?'",
     S3_URL_PATTERN: "s3://bucket or s3://bucket/prefix, without '?' and '#'",
+    BUCKET_PATTERN: "the name of a bucket, without s3:// and '/'",
+    REPOSITORY_PATTERN: "owner/name, as in https://github.com/owner/name",
     K8S_NAME: K8S_NAME_IN_WORDS,
     K8S_LABEL_KEY: K8S_LABEL_KEY_IN_WORDS,
     K8S_LABEL_VALUE: K8S_LABEL_VALUE_IN_WORDS,
@@ -192,6 +194,18 @@ class Corpus(Group):
         if len({source.prefix for source in sources}) < len(sources):
             raise ValueError("sources must have different prefixes, or their document ids would collide")
         return sources
+
+    @field_validator("events")
+    @classmethod
+    def _one_place_names_the_bucket(cls, events: Events | None, info: ValidationInfo) -> Events | None:
+        bucket = events and events.webhooks and events.webhooks.bucket
+        own = [one.bucket for one in info.data.get("sources", ()) if isinstance(one, S3Source)]
+        if bucket and own:
+            raise ValueError(
+                f"webhooks.bucket is {bucket!r}, but the sources of type s3 say which bucket it is ({', '.join(own)}): "
+                "leave it out"
+            )
+        return events
 
     @field_validator("gpu")
     @classmethod

@@ -10,7 +10,8 @@ from pydantic import AfterValidator, Field
 
 from rag_assets.corpus.base import Group
 
-S3_URL_PATTERN = r"^s3://[A-Za-z0-9][A-Za-z0-9._-]+(/[^?#]*)?$"
+BUCKET = r"[A-Za-z0-9][A-Za-z0-9._-]+"
+S3_URL_PATTERN = rf"^s3://{BUCKET}(/[^?#]*)?$"
 
 
 def _is_glob(pattern: str) -> str:
@@ -57,6 +58,11 @@ class S3Source(_Selection):
         pattern=S3_URL_PATTERN,
         description="s3://bucket/prefix. Credentials, region and endpoint come from the AWS_… environment.",
     )
+
+    @property
+    def bucket(self) -> str:
+        """The bucket of the url."""
+        return self.url.removeprefix("s3://").partition("/")[0]
 
 
 class PushSource(Group):

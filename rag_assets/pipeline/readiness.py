@@ -1,6 +1,6 @@
-"""What a valid corpus file would stumble over on this machine: missing folders and packages of an extra.
+"""What a valid corpus file would stumble over: missing folders, packages of an extra, pushes that do not count.
 
-corpus file → warnings. They are no mistakes of the file: another machine, which runs it, may have both.
+corpus file → warnings. They are no mistakes of the file: another machine, which runs it, may have what is missing.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ def missing_here(corpus: models.Corpus) -> list[str]:
     for place, source in enumerate(corpus.sources):
         if isinstance(source, models.FolderSource) and not corpus.resolve(source.path).is_dir():
             found.append(f"sources.{place}.path: there is no folder {corpus.resolve(source.path)}")
+    webhooks = corpus.events and corpus.events.webhooks
+    if webhooks and "github" in webhooks.accept and webhooks.repository is None:
+        found.append("events.webhooks.repository is unset: no push of GitHub counts; set it to owner/name")
     for field, extra, packages in _wanted(corpus):
         lacking = [package for package in packages if find_spec(package) is None]
         if lacking:

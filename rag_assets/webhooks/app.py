@@ -72,7 +72,7 @@ def create_app(corpora: Mapping[str, Corpus], inbox: Inbox, environ: Mapping[str
         title="rag-assets webhooks", version="1", docs_url=None, redoc_url=None, redirect_slashes=False
     )
 
-    @app.post("/hooks/{corpus}", status_code=202, responses=HOOK_RESPONSES)
+    @app.post("/hooks/{corpus}", status_code=202, responses=HOOK_RESPONSES, response_model_exclude_none=True)
     async def receive(corpus: str, request: Request) -> Receipt:
         """Announce changes of documents. When the answer is 202 they are on disk."""
         hook = hooks.get(corpus)
@@ -87,6 +87,8 @@ def create_app(corpora: Mapping[str, Corpus], inbox: Inbox, environ: Mapping[str
                 raise Refusal(415, "media-type", "the content type is expected to be application/json")
             async with bodies.read(request, hook.webhooks.max_body_bytes) as body:
                 receipts.append(await _in_thread(hook, inbox, rates, dict(request.headers), body))
+        if receipts[0].state == "ignored":
+            _log.info("ignored an event of %s: %s", corpus, receipts[0].reason)
         return receipts[0]
 
     @app.get("/health")

@@ -18,6 +18,7 @@ from rag_assets.webhooks.dialects.events import read_event
 from rag_assets.webhooks.dialects.github import read_push
 from rag_assets.webhooks.dialects.reading import Invalid, Reading
 from rag_assets.webhooks.dialects.s3 import is_notification, read_records
+from rag_assets.webhooks.origins import Elsewhere, UnknownOrigin
 from rag_assets.webhooks.places import Places
 from rag_assets.webhooks.rates import Rates
 from rag_assets.webhooks.refusal import Refusal
@@ -32,9 +33,11 @@ class Receipt(BaseModel):
         ge=0,
         description="What it names besides and the corpus has no place for; GitHub and S3 name everything.",
     )
-    state: Literal["accepted", "duplicate"] = Field(
-        description="duplicate: the inbox knew the event, and nothing was written."
+    state: Literal["accepted", "duplicate", "ignored"] = Field(
+        description="duplicate: the inbox knew the event. ignored: it is about another repository, branch or bucket. Of "
+        "both nothing was written."
     )
+    reason: Elsewhere | None = Field(default=None, description="Why it was ignored.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +68,13 @@ class Hook:
         _check_times(proof, reading)
         # What names no document has nothing to be remembered by.
         fresh = not reading.changes or inbox.accept(self.corpus.name, reading.changes)
+        state: Literal["accepted", "duplicate"] = "accepted" if fresh else "duplicate"
         return Receipt(
             event=event,
             changes=len(reading.changes),
             left_out=reading.left_out,
-            state="accepted" if fresh else "duplicate",
+            state="ignored" if reading.elsewhere else state,
+            reason=reading.elsewhere,
         )
 
     def _read(self, proof: Proof, headers: Mapping[str, str], body: bytes) -> tuple[str, Reading]:
@@ -91,6 +96,8 @@ class Hook:
                 )
             sender = f"{proof.scheme} webhook"
             return proof.event, read_event(payload, proof.event, sender, self.places)
+        except UnknownOrigin as error:
+            raise Refusal(422, "unknown-origin", str(error)) from error
         except Invalid as error:
             raise Refusal(
                 422, "invalid", "the body announces nothing that can be taken", errors=error.mistakes

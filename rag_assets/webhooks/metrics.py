@@ -32,7 +32,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "rag_assets_webhook_requests",
-            "Requests by corpus, outcome (accepted, duplicate, refused, failed) and reason of a refusal.",
+            "Requests by corpus, outcome (accepted, duplicate, ignored, refused, failed) and reason.",
             ("corpus", "outcome", "reason"),
             registry=self._registry,
         )
@@ -52,7 +52,7 @@ class Metrics:
         outcome, reason = "failed", ""
         try:
             yield receipts
-            outcome = receipts[0].state
+            outcome, reason = receipts[0].state, receipts[0].reason or ""
         except Refusal as refusal:
             outcome, reason = "refused", refusal.reason
             raise

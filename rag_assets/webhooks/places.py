@@ -10,13 +10,14 @@ from rag_assets.inbox import Kind
 from rag_assets.parsing.formats import CONTENT_TYPES, EXTENSIONS, extension_of
 from rag_assets.sources.globs import VERSION_CONTROL, Globs
 from rag_assets.sources.push import why_no_place
+from rag_assets.webhooks.origins import Origins
 
 LONGEST_ID = 1024
 """Bytes in UTF-8; what S3 allows for a key."""
 
 
 class Places:
-    """The places that a corpus has for documents.
+    """The places that a corpus has for documents, and the origins whose events may name them.
 
     Args:
         corpus: the corpus file.
@@ -24,6 +25,7 @@ class Places:
     """
 
     def __init__(self, corpus: Corpus, prefix: str) -> None:
+        self.origins = Origins.of(corpus)
         self._prefix = prefix
         self._sources = sorted(corpus.sources, key=lambda source: len(source.prefix), reverse=True)
         self._globs = {
@@ -65,25 +67,30 @@ class Places:
         return None
 
     def of_path(self, path: str, kind: Kind) -> Iterator[str]:
-        """The document at a path of a repository, if the corpus has a place for it."""
+        """The document at a path of the corpus's repository, if the corpus has a place for it."""
         yield from self._kept(f"{self._prefix}{path}", kind)
 
     def of_object(self, bucket: str, key: str, kind: Kind) -> Iterator[str]:
         """The documents that are this S3 object: where the corpus has S3 sources, theirs; else one by its key."""
-        roots = [
-            (source, source.url.rstrip("/") + "/") for source in self._sources if isinstance(source, S3Source)
-        ]
-        if not roots:
+        sources = [source for source in self._sources if isinstance(source, S3Source)]
+        if not sources:
             yield from self._kept(f"{self._prefix}{key}", kind)
-        for source, root in roots:
-            uri = f"s3://{bucket}/{key}"
-            if uri.startswith(root):
-                yield from self._kept(f"{source.prefix}{uri.removeprefix(root)}", kind)
+        for source in sources:
+            root = source.url.rstrip("/").removeprefix(f"s3://{source.bucket}").removeprefix("/")
+            root += "/" if root else ""
+            if bucket == source.bucket and key.startswith(root):
+                yield from self._kept(f"{source.prefix}{key.removeprefix(root)}", kind, source)
 
-    def _kept(self, document: str, kind: Kind) -> Iterator[str]:
-        # Whoever announces a whole repository or bucket does not know what of it is documents.
+    def _kept(self, document: str, kind: Kind, within: Source | None = None) -> Iterator[str]:
+        """The document, if it has a place, in a certain source where one is given.
+
+        Whoever announces a whole repository or bucket does not know what of it is documents, and says nothing of
+        documents that others push.
+        """
         source = None if self.mistake(document, kind) else self._source(document)
-        if source is not None and self._takes(document, source):
+        if source is None or isinstance(source, PushSource) or (within is not None and source is not within):
+            return
+        if self._takes(document, source):
             yield document
 
     def _source(self, document: str) -> Source | None:

@@ -20,6 +20,7 @@ Reason = Literal[
     "incomplete",
     "unauthorized",
     "invalid",
+    "unknown-origin",
     "busy",
     "inbox-unavailable",
     "not-found",

@@ -260,6 +260,29 @@ def test_every_group_can_be_set(tmp_path: Path) -> None:
             ":5: sources.0.exclude.0: '# x' matches nothing in gitignore syntax",
         ),
         (MINIMAL + "    include: []\n", ":4: sources.0.include: found []; allowed: at least 1 item"),
+        (
+            MINIMAL
+            + "events:\n  webhooks: {secret_variable: S, accept: [github], repository: 'https://github.com/a/b'}\n",
+            ":5: events.webhooks.repository: found 'https://github.com/a/b'; allowed: owner/name, as in "
+            "https://github.com/owner/name",
+        ),
+        (
+            MINIMAL + "events:\n  webhooks: {secret_variable: S, repository: a/b}\n",
+            ":5: events.webhooks: repository is set, but accept has no github: no push can come",
+        ),
+        (
+            MINIMAL + "events:\n  webhooks: {secret_variable: S, accept: [github], branch: main}\n",
+            ":5: events.webhooks: branch needs repository: owner/name",
+        ),
+        (
+            MINIMAL + "events:\n  webhooks: {secret_variable: S, bucket: 's3://docs'}\n",
+            ":5: events.webhooks.bucket: found 's3://docs'; allowed: the name of a bucket, without s3:// and '/'",
+        ),
+        (
+            "sources:\n  - {type: s3, url: 's3://docs/x'}\nevents:\n  webhooks: {secret_variable: S, bucket: docs}\n",
+            ":3: events: webhooks.bucket is 'docs', but the sources of type s3 say which bucket it is (docs): leave it "
+            "out",
+        ),
         (MINIMAL + "owners: [bob]\n", ":4: owners: 'bob' is neither an e-mail address nor team:<name>"),
         (MINIMAL + "description: a\ndescription: b\n", ':5: field "description" stands twice; allowed: once'),
         (

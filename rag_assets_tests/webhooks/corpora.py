@@ -24,8 +24,12 @@ def corpus(
     accept: Sequence[Scheme] = ("standard", "github", "bearer"),
     **webhooks: Any,
 ) -> Corpus:
-    """A corpus that takes events in every way."""
+    """A corpus that takes events in every way, of the repository acme/docs and the bucket docs."""
     hook = {"secret_variable": VARIABLE, "accept": accept, **webhooks}
+    if "github" in accept:
+        hook = {"repository": "acme/docs", **hook}
+    if all(source["type"] != "s3" for source in sources):
+        hook = {"bucket": "docs", **hook}
     return Corpus.model_validate({"name": name, "sources": sources, "events": {"webhooks": hook}})
 
 

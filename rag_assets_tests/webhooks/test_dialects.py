@@ -15,6 +15,7 @@ from rag_assets.webhooks.dialects.events import read_event
 from rag_assets.webhooks.dialects.github import read_push
 from rag_assets.webhooks.dialects.reading import Invalid, Reading
 from rag_assets.webhooks.dialects.s3 import read_records
+from rag_assets.webhooks.origins import UnknownOrigin
 from rag_assets.webhooks.places import Places
 from rag_assets_tests.webhooks.corpora import SOURCES, corpus
 from rag_assets_tests.webhooks.senders import event, push, records
@@ -143,12 +144,54 @@ def test_the_paths_of_a_push_get_the_prefix() -> None:
     "body", [push({"added": ["a.md"]}, ref=ref) for ref in ("refs/heads/other", "refs/tags/main", "main")]
 )
 def test_only_the_default_branch_counts(body: bytes) -> None:
-    assert read_push(json.loads(body), "e", ANYWHERE) == Reading(())
+    assert read_push(json.loads(body), "e", ANYWHERE) == Reading([], elsewhere="another-branch")
 
 
 def test_a_branch_that_was_deleted_announces_nothing() -> None:
     payload = json.loads(push()) | {"head_commit": None, "deleted": True}
-    assert read_push(payload, "e", ANYWHERE) == Reading(())
+    assert read_push(payload, "e", ANYWHERE) == Reading([])
+
+
+def test_the_branch_that_the_corpus_file_names_counts_and_no_other() -> None:
+    places = Places(corpus(branch="release/1.0"), "")
+    found = {
+        ref: read_push(json.loads(push({"added": ["a.md"]}, ref=ref)), "e", places)
+        for ref in (
+            "refs/heads/release/1.0",
+            "refs/heads/main",
+            "refs/heads/release/1.0.1",
+            "refs/tags/release/1.0",
+        )
+    }
+    assert [reading.elsewhere for reading in found.values()] == [None, *["another-branch"] * 3]
+    assert names(found["refs/heads/release/1.0"]) == {"a.md": "updated"}
+
+
+@pytest.mark.parametrize(
+    "name", ["acme/docs2", "acme/doc", "acme2/docs", "docs", "acme/docs/", "", "other/acme/docs"]
+)
+def test_a_push_of_another_repository_changes_nothing(name: str) -> None:
+    body = push({"added": ["a.md"], "removed": ["b.md"]}, full_name=name)
+    assert read_push(json.loads(body), "e", PLACES) == Reading([], elsewhere="another-repository")
+
+
+def test_the_case_of_a_repository_makes_no_difference() -> None:
+    body = push({"added": ["a.md"]}, full_name="Acme/Docs")
+    assert names(read_push(json.loads(body), "e", PLACES)) == {"a.md": "updated"}
+
+
+def test_a_push_says_nothing_of_documents_that_others_push() -> None:
+    body = push({"removed": ["cms/imprint.md", "gone.md"]})
+    reading = read_push(json.loads(body), "e", PLACES)
+    assert (names(reading), reading.left_out) == ({"gone.md": "deleted"}, 1)
+
+
+def test_an_origin_that_the_corpus_file_does_not_name_counts_for_nothing() -> None:
+    places = Places(corpus(sources=[{"type": "folder", "path": "docs"}], repository=None, bucket=None), "")
+    with pytest.raises(UnknownOrigin, match=r"events\.webhooks\.repository"):
+        read_push(json.loads(push({"added": ["a.md"]})), "e", places)
+    with pytest.raises(UnknownOrigin, match=r"events\.webhooks\.bucket"):
+        read_records(json.loads(records(("ObjectCreated:Put", "a.md"))), "e", places)
 
 
 @pytest.mark.parametrize(
@@ -207,13 +250,50 @@ def test_a_corpus_with_s3_sources_knows_its_objects_by_bucket_and_prefix() -> No
     ]
     reading = read_records(json.loads(records(*found)), "e", PLACES)
     assert (names(reading), reading.left_out) == ({"manuals/a.pdf": "updated"}, 3)
-    assert read_records(json.loads(records(*found, bucket="elsewhere")), "e", PLACES).changes == []
+
+
+@pytest.mark.parametrize("bucket", ["elsewhere", "docs2", "doc", "docs/manuals", "DOCS", "", "docs/"])
+@pytest.mark.parametrize("places", [PLACES, ANYWHERE])
+def test_records_of_another_bucket_change_nothing(bucket: str, places: Places) -> None:
+    found = [
+        ("ObjectCreated:Put", "manuals/a.pdf"),
+        ("ObjectRemoved:Delete", "a.pdf"),
+        ("ObjectRemoved:Delete", "a.md"),
+    ]
+    reading = read_records(json.loads(records(*found, bucket=bucket)), "e", places)
+    assert reading == Reading([], 3, "another-bucket")
+
+
+def test_records_of_several_buckets_count_where_they_are_the_corpus() -> None:
+    body = json.loads(records(("ObjectCreated:Put", "manuals/a.pdf")))
+    body["Records"] += json.loads(records(("ObjectRemoved:Delete", "manuals/b.pdf"), bucket="docs2"))[
+        "Records"
+    ]
+    reading = read_records(body, "e", PLACES)
+    assert (names(reading), reading.left_out, reading.elsewhere) == ({"manuals/a.pdf": "updated"}, 1, None)
+
+
+def test_an_object_names_no_document_of_another_source() -> None:
+    sources = [
+        {"type": "s3", "url": "s3://docs"},
+        {"type": "s3", "url": "s3://docs2/", "prefix": "two/"},
+        {"type": "folder", "path": "x", "prefix": "handbook/"},
+        {"type": "push", "prefix": "cms/"},
+    ]
+    places = Places(corpus(sources=sources), "")
+    found = [
+        ("ObjectRemoved:Delete", key) for key in ("a.md", "handbook/a.md", "cms/a.md", "two/a.md", "/a.md")
+    ]
+    assert names(read_records(json.loads(records(*found)), "e", places)) == {"a.md": "deleted"}
+    reading = read_records(json.loads(records(*found, bucket="docs2")), "e", places)
+    assert sorted(names(reading)) == ["two/a.md", "two/cms/a.md", "two/handbook/a.md", "two/two/a.md"]
 
 
 def test_who_sends_is_said_in_words_that_can_be_shown() -> None:
-    body = push({"added": ["a.md"]}, full_name="a\0b\n" + "x" * 1000)
-    (change,) = read_push(json.loads(body), "e", ANYWHERE).changes
-    assert change.sender.startswith("GitHub a\ufffdb") and len(change.sender) == 200
+    places = Places(corpus(repository="acme/" + "x" * 1000), "")
+    body = push({"added": ["a.md"]}, full_name="ACME/" + "x" * 1000)
+    (change,) = read_push(json.loads(body), "e", places).changes
+    assert change.sender.startswith("GitHub ACME/xxx") and len(change.sender) == 200
 
 
 JSON = st.recursive(

@@ -11,6 +11,9 @@ import httpx
 import pytest
 
 from rag_assets.inbox import Inbox
+from rag_assets.webhooks import create_app
+from rag_assets_tests.webhooks.corpora import ENVIRON, corpus
+from rag_assets_tests.webhooks.receivers import serving
 from rag_assets_tests.webhooks.senders import (
     NARROW_SECRET,
     SECRET,
@@ -78,6 +81,39 @@ def test_a_push_to_github_is_read(client: httpx.Client, inbox: Inbox) -> None:
         ("old.md", "deleted"),
     }
     assert {change.sender for change in changes} == {"GitHub acme/docs"}
+
+
+def test_an_event_of_another_origin_changes_nothing_and_the_answer_says_so(
+    client: httpx.Client, inbox: Inbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    foreign = push({"added": ["new.md"], "removed": ["old.md"]}, full_name="acme/website")
+    branch = push({"removed": ["old.md"]}, ref="refs/heads/draft")
+    bucket = records(("ObjectRemoved:Delete", "manuals/a.pdf"), bucket="docs2")
+    with caplog.at_level(logging.INFO, logger="rag_assets"):
+        replies = [
+            send(client, foreign, github(foreign)),
+            send(client, branch, github(branch)),
+            send(client, bucket, bearer()),
+        ]
+    reasons = ["another-repository", "another-branch", "another-bucket"]
+    assert [reply.status_code for reply in replies] == [202] * 3
+    assert [reply.json()["state"] for reply in replies] == ["ignored"] * 3
+    assert [reply.json()["reason"] for reply in replies] == reasons
+    assert [reply.json()["changes"] for reply in replies] == [0] * 3
+    assert inbox.counts() == {}
+    assert all(reason in caplog.text for reason in reasons)
+    counted = client.get("/metrics").text
+    for reason in reasons:
+        series = f'corpus="handbook",outcome="ignored",reason="{reason}"'
+        assert f"rag_assets_webhook_requests_total{{{series}}} 1.0" in counted
+
+
+def test_a_push_is_refused_where_the_corpus_file_names_no_repository(inbox: Inbox) -> None:
+    body = push({"added": ["new.md"]})
+    with serving(create_app({"handbook": corpus(repository=None)}, inbox, ENVIRON)) as client:
+        problem = refused(send(client, body, github(body)), 422, "unknown-origin")
+    assert "events.webhooks.repository" in problem["detail"]
+    assert inbox.counts() == {}
 
 
 @pytest.mark.parametrize("name", ["ping", "issues"])

@@ -1,4 +1,4 @@
-"""GitHub's push: files that commits added, modified and removed on the default branch."""
+"""GitHub's push: files that commits added, modified and removed on the branch that counts."""
 
 from __future__ import annotations
 
@@ -46,17 +46,19 @@ class Push(Foreign):
 
 
 def read_push(payload: Any, event: str, places: Places) -> Reading:
-    """Changes of a push; none for another branch. Raises Invalid."""
+    """Changes of a push; none for another repository or branch. Raises Invalid and UnknownOrigin."""
     push = parse(Push, payload)
-    if push.ref != f"refs/heads/{push.repository.default_branch}" or push.head_commit is None:
-        return Reading(())
+    repository = push.repository
+    elsewhere = places.origins.elsewhere_of_push(repository.full_name, push.ref, repository.default_branch)
+    if elsewhere is not None or push.head_commit is None:
+        return Reading([], elsewhere=elsewhere)
     kinds: dict[str, Kind] = {}
     for commit in push.commits:  # oldest first: what a later one did to a file counts
         # Never "created", which lifts an erasure: nobody who adds a file decides that.
         kinds.update(dict.fromkeys((*commit.added, *commit.modified), "updated"))
         kinds.update(dict.fromkeys(commit.removed, "deleted"))
-    occurred = _pushed_at(push.repository.pushed_at, push.head_commit)
-    sender = in_words(f"GitHub {push.repository.full_name}")
+    occurred = _pushed_at(repository.pushed_at, push.head_commit)
+    sender = in_words(f"GitHub {repository.full_name}")
     changes = [
         Change(event, document, kind, occurred, sender)
         for path, kind in kinds.items()

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, Wi
 
 from rag_assets.errors import printable
 from rag_assets.inbox import Change
+from rag_assets.webhooks.origins import Elsewhere
 
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})")
 LONGEST_SENDER = 200
@@ -22,10 +23,16 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a payload announces. ``left_out`` counts what it names and the corpus has no place for."""
+    """What a payload announces.
+
+    Args:
+        left_out: counts what it names and the corpus has no place for.
+        elsewhere: why it changes nothing; None where it is about the corpus's repository or bucket.
+    """
 
     changes: Sequence[Change]
     left_out: int = 0
+    elsewhere: Elsewhere | None = None
 
 
 class Invalid(Exception):

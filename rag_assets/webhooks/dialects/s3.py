@@ -57,15 +57,21 @@ def is_notification(payload: Any) -> bool:
 
 
 def read_records(payload: Any, event: str, places: Places) -> Reading:
-    """Changes of a notification. Raises Invalid."""
+    """Changes of a notification; records of other buckets change nothing. Raises Invalid and UnknownOrigin."""
+    records = parse(Records, payload).records
+    foreign = [places.origins.elsewhere_of_record(record.s3.bucket.name) for record in records]
+    if foreign and all(foreign):
+        return Reading([], len(records), foreign[0])
     changes: list[Change] = []
     left_out = 0
-    for record in parse(Records, payload).records:
+    for record, elsewhere in zip(records, foreign, strict=True):
         # MinIO writes s3:ObjectCreated:Put where AWS writes ObjectCreated:Put.
         kind = _KINDS.get(record.event_name.removeprefix("s3:").partition(":")[0])
         bucket = record.s3.bucket.name
         documents = (
-            [] if kind is None else [*places.of_object(bucket, unquote_plus(record.s3.object.key), kind)]
+            []
+            if kind is None or elsewhere
+            else [*places.of_object(bucket, unquote_plus(record.s3.object.key), kind)]
         )
         left_out += not documents
         sender = in_words(f"S3 bucket {bucket}")
