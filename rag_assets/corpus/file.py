@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import MarkedYAMLError
 
 from rag_assets.corpus.mistakes import explain, line_of
 from rag_assets.corpus.models import Corpus
 from rag_assets.corpus.overrides import apply_overrides, stray_overrides
+from rag_assets.corpus.yaml_text import YamlMistake, parse_yaml, text_of
 from rag_assets.errors import CorpusFileError
 
 SWITCHES = (("gpu",), ("quality",), ("evaluation", "answers"), ("events", "watch"))
@@ -77,25 +75,17 @@ def load_corpora(folder: Path, environ: Mapping[str, str] | None = None) -> dict
 def _parse(path: Path) -> tuple[dict[str, Any], Any]:
     """The file's values, and the same as a document that knows the line of each of them."""
     try:
-        text = path.read_text(encoding="utf-8")
-        values = _with_text_keys(YAML(typ="safe", pure=True).load(text))
-        document = YAML(typ="rt").load(text)
+        found, document = parse_yaml(text_of(path))
     except OSError as error:
         raise CorpusFileError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise CorpusFileError(f"{path}: cannot be read: byte {error.start} is not UTF-8") from error
-    except DuplicateKeyError as error:
-        problem = str(error.problem).split(" with value")[0].replace("found duplicate key", "field")
-        raise CorpusFileError(f"{path}:{_line(error)}: {problem} stands twice; allowed: once") from error
-    except MarkedYAMLError as error:
-        raise CorpusFileError(f"{path}:{_line(error)}: not valid YAML: {error.problem}") from error
-    except RecursionError as error:
-        raise CorpusFileError(f"{path}:1: nested too deeply, or an alias contains itself") from error
-    except Exception as error:  # the seam to ruamel, whose constructors raise what int(), date() … raise
-        raise CorpusFileError(f"{path}:1: not valid YAML: {error}") from error
+    except YamlMistake as error:
+        raise CorpusFileError(f"{path}:{error.line}: {error}") from error
+    values = _with_text_keys(found)
     if not isinstance(values, dict):
-        found = "nothing" if values is None else f"a {type(values).__name__}"
-        raise CorpusFileError(f"{path}:1: found {found}; allowed: a mapping of fields, such as 'sources:'")
+        kind = "nothing" if values is None else f"a {type(values).__name__}"
+        raise CorpusFileError(f"{path}:1: found {kind}; allowed: a mapping of fields, such as 'sources:'")
     return values, document
 
 
@@ -106,10 +96,6 @@ def _is_left_empty(values: Mapping[str, Any], field: tuple[str, ...]) -> bool:
         if not isinstance(group, dict):
             return False
     return field[-1] in group and group[field[-1]] is None
-
-
-def _line(error: MarkedYAMLError) -> int:
-    return error.problem_mark.line + 1 if error.problem_mark else 1
 
 
 def _with_text_keys(node: Any) -> Any:

@@ -11,12 +11,11 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
+from rag_assets.corpus.yaml_text import YamlMistake, parse_yaml
 from rag_assets.errors import CorpusFileError
 
 OVERRIDE_PREFIX = "RAG_OVERRIDE__"
+SHOWN_CHARACTERS = 80
 
 Location = tuple[int | str, ...]
 
@@ -85,6 +84,9 @@ def _key(target: Any, part: str, variable: str, above: str) -> int | str:
 
 def _value(variable: str, text: str) -> Any:
     try:
-        return YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError) as error:
-        raise CorpusFileError(f"environment {variable}: found {text!r}; allowed: a YAML value") from error
+        return parse_yaml(text)[0]
+    except YamlMistake as error:
+        shown = text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+        raise CorpusFileError(
+            f"environment {variable}: found {shown!r}; allowed: a YAML value: {error}"
+        ) from error

@@ -240,6 +240,8 @@ def _line(raw: str) -> _Line:
         raise ValueError("holds half of a character, a lone surrogate such as \\ud800") from error
     except RecursionError as error:
         raise ValueError("nested too deeply; each line is one flat object") from error
+    except ValueError as error:
+        raise ValueError("holds a number of too many digits; no field is a number") from error
     if not isinstance(value, dict):
         raise ValueError(
             f"found {type(value).__name__}; each line is a JSON object with the fields {_FIELDS}"

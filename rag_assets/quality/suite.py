@@ -25,11 +25,10 @@ from typing import Any, Literal
 
 from pydantic import Field, JsonValue, ValidationError
 from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
 
 from rag_assets.corpus.base import Group
 from rag_assets.corpus.mistakes import line_of
+from rag_assets.corpus.yaml_text import YamlMistake, parse_yaml, text_of
 from rag_assets.errors import ConfigurationError
 from rag_assets.quality.tables import COLUMNS, STAGES, Stage, Table, has_column
 from rag_assets.store.digest import fingerprint
@@ -98,7 +97,7 @@ def load_suite(stage: Stage, folder: Path | None) -> Suite:
     path = None if folder is None else folder / f"{stage}.yaml"
     try:
         if path is not None and path.is_file():
-            return parse_suite(stage, path.read_text(encoding="utf-8"), str(path))
+            return parse_suite(stage, text_of(path), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: cannot be read: {error}") from error
     return parse_suite(stage, built_in(stage), BUILT_IN)
@@ -136,15 +135,9 @@ def copy_built_in(folder: Path) -> list[Path]:
 def parse_suite(stage: Stage, text: str, origin: str) -> Suite:
     """A suite from the text of its file. Raises ConfigurationError as ``load_suite``."""
     try:
-        values = YAML(typ="safe", pure=True).load(text)
-        document = YAML(typ="rt").load(text)
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigurationError(f"{origin}:{line}: not valid YAML: {error.problem}") from error
-    except RecursionError as error:
-        raise ConfigurationError(f"{origin}:1: not valid YAML: nested too deeply") from error
-    except ValueError as error:  # ruamel's constructors let through what int() and date() raise
-        raise ConfigurationError(f"{origin}:1: not valid YAML: {error}") from error
+        values, document = parse_yaml(text)
+    except YamlMistake as error:
+        raise ConfigurationError(f"{origin}:{error.line}: {error}") from error
     if not isinstance(values, list):
         found = "nothing" if values is None else f"a {type(values).__name__}"
         raise ConfigurationError(f"{origin}:1: found {found}; allowed: a list of expectations, [] for none")

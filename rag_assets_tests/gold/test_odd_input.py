@@ -99,6 +99,8 @@ def test_only_line_ends_end_a_row(tmp_path: Path) -> None:
     ("line", "reason"),
     [
         (DEEP, "nested too deeply"),
+        (f'{{"question": {"9" * 5000}, "documents": ["a.md"]}}', "a number of too many digits"),
+        (f'{{"question": {"9" * 4000}, "documents": ["a.md"]}}', r"question: found 9+\.\.\.; input"),
         ('{"question": "\\ud800?", "documents": ["a.md"]}', "lone surrogate"),
         ('{"question": "A?", "documents": ["a.md"], "tags": ["t\\u0001"]}', "control character"),
         ('{"question": "A?", "documents": ["a.md"], "id": "t\\u001b[1m"}', "control character"),
