@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock, Thread
 
+from rag_assets.orchestration.process import descendants
+
 OBEYED = (signal.SIGINT, signal.SIGTERM)
 GRACE_SECONDS = 5.0
 """For ending in good order. Docker waits 10 seconds before it kills, Kubernetes 30."""
@@ -69,6 +71,9 @@ class Interruption:
         last_words.start()
         last_words.join(LAST_WORDS_SECONDS)
         tell(interrupted(number))
+        for child in descendants(os.getpid()):  # an engine of a model would keep its GPU
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
         os._exit(128 + number)
 
     def _again(self, seconds: float) -> bool:

@@ -1,4 +1,4 @@
-"""Tell whether a process still lives, from another process on the same machine.
+"""Look at processes of this machine: whether one still lives, and what one has started.
 
 A process id alone does not say it: ids are used again, and every container counts its own. So an identity names the
 boot of the kernel and the namespace in which the id counts, and the moment at which the process started. Where the
@@ -46,6 +46,22 @@ def has_ended(identity: str) -> bool | None:
     return state in GONE or started != start
 
 
+def descendants(pid: int) -> list[int]:
+    """Processes that a process has started, those that these have started, and so on.
+
+    Empty where the system does not tell.
+    """
+    parents = {
+        int(entry.name): int(fields[1]) for entry in PROC.glob("[0-9]*") if (fields := _fields(entry.name))
+    }
+    found: list[int] = []
+    started = {pid}
+    while started:
+        started = {child for child, parent in parents.items() if parent in started}
+        found += started
+    return found
+
+
 def _place() -> str | None:
     try:
         return f"{BOOT.read_text().strip()}/{(PROC / 'self' / 'ns' / 'pid').readlink()}"
@@ -54,10 +70,15 @@ def _place() -> str | None:
 
 
 def _state_and_start(pid: int) -> tuple[str, str] | None:
+    fields = _fields(str(pid))
+    return None if fields is None else (fields[0], fields[19])
+
+
+def _fields(pid: str) -> list[str] | None:
+    """State, parent and so on, from the third field of proc(5) on; None when there is no such process."""
     try:
-        stat = (PROC / str(pid) / "stat").read_text()
+        stat = (PROC / pid / "stat").read_text()
     except OSError:
         return None
     # The name of the program is in parentheses, and may hold any character.
-    fields = stat.rpartition(")")[2].split()
-    return fields[0], fields[19]
+    return stat.rpartition(")")[2].split()

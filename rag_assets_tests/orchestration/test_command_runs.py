@@ -85,7 +85,11 @@ def test_a_signal_ends_a_command_that_is_deep_in_its_work(
 ) -> None:
     home.corpus()
     process = home.held("run", "handbook", "--json", hold_in=hold_in)
+    if hold_in == "native":
+        until(psutil.Process(process.pid).children, process)
+    children = psutil.Process(process.pid).children(recursive=True)
     found, out, error = stop(process, number)
+    assert psutil.wait_procs(children, timeout=10)[1] == []
     assert (found, out) == (code, ""), error
     assert f"{number.name} received: stopping" in error
     assert f"interrupted by {number.name}" in error
