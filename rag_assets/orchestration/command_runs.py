@@ -5,7 +5,8 @@ on a laptop, in cron and in CI no daemon is there: a process that is killed woul
 slots of pools taken, for ever. So each such run carries the identity of its process and a lease that the process
 renews, and each later one clears away what has ended.
 
-A lease is judged without comparing clocks: it has run out when whoever looks at it has not seen it renewed for so long.
+A lease is judged without comparing clocks: it has run out for a process that has looked at it for so long and has not
+seen it renewed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from threading import Event, Thread
 
 import dagster as dg
 from dagster import DagsterRun, RunsFilter
+from dagster._core.definitions.materialize import EPHEMERAL_JOB_NAME
 from sqlalchemy.exc import SQLAlchemyError
 
 from rag_assets.orchestration.interruption import Interruption
@@ -71,6 +73,11 @@ def is_command_run(run: DagsterRun) -> bool:
 
 def describe(run: DagsterRun) -> str:
     """A run as a message names it."""
+    if not is_command_run(run) and run.job_name == EPHEMERAL_JOB_NAME:
+        return (
+            f"run {run.run_id[:8]} of an earlier version or of other code (if its process is gone, free its slot in "
+            "Dagster's UI, under Deployment → Concurrency)"
+        )
     if not is_command_run(run):
         return f"run {run.run_id[:8]} of {run.job_name}, which Dagster's daemon looks after"
     command = f"rag-assets {run.tags.get(COMMAND_TAG)} {run.tags.get(CORPUS_TAG)}"

@@ -38,7 +38,7 @@ def has_ended(identity: str) -> bool | None:
     except ProcessLookupError:
         return True
     except PermissionError:
-        pass  # it lives, and belongs to somebody else
+        pass  # it lives, and belongs to another user
     found = _state_and_start(int(pid))
     if found is None:  # the process of another user, where the system hides those
         return None

@@ -32,7 +32,7 @@ from rag_assets.orchestration.interruption import Interruption
 
 LOOK_SECONDS = 0.5
 SETTLING_SECONDS = 10.0
-"""Until a slot that was freed is given to somebody."""
+"""Until a slot that was freed is given to the next one."""
 WHOLE_RUN = "whole_run"
 """Stands for a step where a slot is held by the run from its first step to its last."""
 
@@ -131,7 +131,7 @@ class _Claims(InstanceConcurrencyContext):
             patience = self._patience.seconds if holders else self._patience.seconds + SETTLING_SECONDS
             if time.monotonic() - started >= patience:
                 raise PoolBusy(
-                    f"the pool {concurrency_key} is held by {holders or 'nobody, and gives no slot'}, and this command "
+                    f"the pool {concurrency_key} is held by {holders or 'no run, and gives no slot'}, and this command "
                     f"waits for it for {self._patience.seconds:g} seconds at most (--wait): run again when that has "
                     "ended; a slot that is left over is freed in Dagster's UI, under Deployment → Concurrency"
                 )
@@ -150,7 +150,7 @@ class _Claims(InstanceConcurrencyContext):
             return super().claim(pool, step, priority)
 
     def _holders(self, pool: str, step: str) -> str:
-        """Who holds a pool, as a message names it; slots of what was killed are freed, and then nobody may."""
+        """Name the runs that hold a pool, after freeing the slots of those that were killed. Empty: a slot is free."""
         info = self._storage.get_concurrency_info(pool)
         holding = {slot.run_id for slot in info.claimed_slots}
         holding |= {one.run_id for one in info.pending_steps if one.assigned_timestamp is not None}
@@ -165,8 +165,9 @@ class _Claims(InstanceConcurrencyContext):
                     f"run {run_id[:8]}, of which Dagster has no record" if run is None else describe(run)
                 )
         if not info.slot_count:
-            return "nobody (its limit is 0)"
+            return "no run (its limit is 0)"
         if not found and self._run_id not in holding:
-            # A slot is free and was given to nobody: who freed it was killed, or freed it while this run queued up.
+            # A slot is free and no run was given it: its holder was killed on the way, or freed it while this run
+            # queued up.
             self._storage.free_concurrency_slot_for_step(self._run_id, step)
         return " and ".join(found.values())

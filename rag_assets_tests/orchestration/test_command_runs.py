@@ -1,4 +1,4 @@
-"""Commands that are killed, interrupted or called twice: nobody is stuck, and nobody's run is harmed."""
+"""Commands that are killed, interrupted or called twice: no other one is stuck or harmed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def home(tmp_path: Path) -> Home:
         pytest.param("evaluate", "native", "handbook_writer", marks=pytest.mark.slow),
     ],
 )
-def test_a_killed_command_blocks_nobody(home: Home, command: str, hold_in: str, pool: str) -> None:
+def test_a_killed_command_blocks_no_other(home: Home, command: str, hold_in: str, pool: str) -> None:
     workspace = home.corpus(evaluation={"gold": "gold.jsonl"})
     gold = workspace.path.parent / "gold.jsonl"
     gold.write_text('{"question": "What is in it?", "documents": ["d0.md"]}\n')

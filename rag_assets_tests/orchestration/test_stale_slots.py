@@ -14,6 +14,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster import DagsterRun, DagsterRunStatus
+from dagster._core.definitions.materialize import EPHEMERAL_JOB_NAME
 from dagster._core.launcher.base import WorkerStatus
 
 from rag_assets.orchestration.command_runs import COMMAND_TAG, LEASE_TAG, PROCESS_TAG, Watch
@@ -39,6 +40,11 @@ def nothing() -> None: ...
 
 @dg.job
 def other() -> None:
+    nothing()
+
+
+@dg.job(name=EPHEMERAL_JOB_NAME)
+def materialized() -> None:
     nothing()
 
 
@@ -82,6 +88,7 @@ def leave(
     *,
     written_for: str | None = None,
     pool: str = POOL,
+    job: dg.JobDefinition = other,
     status: DagsterRunStatus = DagsterRunStatus.STARTED,
 ) -> DagsterRun:
     """A run of the command line that holds, or waits for, a slot; as its process would leave it."""
@@ -92,7 +99,7 @@ def leave(
         PROCESS_TAG: f"{written_for or run_id} {process}",
         LEASE_TAG: "1",
     }
-    run = instance.create_run_for_job(other, run_id=run_id, tags=tags, status=status)
+    run = instance.create_run_for_job(job, run_id=run_id, tags=tags, status=status)
     if instance.event_log_storage.get_concurrency_info(pool).slot_count == 0:
         instance.event_log_storage.initialize_concurrency_limit_to_default(pool)
     instance.event_log_storage.claim_concurrency_slot(pool, run_id, STEP)
@@ -133,19 +140,15 @@ def test_slots_of_a_process_that_is_gone_are_freed(
 
 
 def test_slots_of_others_are_left_alone(home: Home, instance: dg.DagsterInstance) -> None:
-    """A living process; one on another machine whose lease has not run out; a run of the daemon with copied tags."""
+    """A living process; one on another machine whose lease has not run out; tags that were copied; no tags of ours."""
     ended = of_an_ended_process()
-    for process, written_for, pool, told in (
-        (of_this_process(), None, POOL, "rag-assets run handbook (pid"),
-        (ELSEWHERE, None, "embedding", "rag-assets run handbook (pid"),
-        (
-            ended,
-            "the run that it was copied from",
-            "handbook_command_line",
-            "of other, which Dagster's daemon",
-        ),
+    for process, written_for, pool, job, told in (
+        (of_this_process(), None, POOL, other, "rag-assets run handbook (pid"),
+        (ELSEWHERE, None, "embedding", other, "rag-assets run handbook (pid"),
+        (ended, "another run", "handbook_command_line", other, "of other, which Dagster's daemon"),
+        (ended, "another run", POOL, materialized, "of an earlier version or of other code"),
     ):
-        left = leave(instance, process, written_for=written_for, pool=pool)
+        left = leave(instance, process, written_for=written_for, pool=pool, job=job)
         outcome = run(home)
         assert outcome.cause == "failed"
         assert outcome.error is not None
@@ -175,7 +178,7 @@ def test_a_run_of_another_machine_is_dead_when_its_lease_is_not_renewed(instance
     assert dead()
 
 
-def test_a_slot_that_nobody_was_given_is_taken(home: Home, instance: dg.DagsterInstance) -> None:
+def test_a_free_slot_that_was_given_to_no_run_is_taken(home: Home, instance: dg.DagsterInstance) -> None:
     """Its holder was killed between freeing it and giving it to the next one in the queue."""
     holder = leave(instance, of_this_process())
     with ThreadPoolExecutor(1) as thread:
@@ -195,7 +198,7 @@ def test_a_pool_without_slots_is_not_waited_for_in_silence(home: Home, instance:
     instance.event_log_storage.set_concurrency_slots("embedding", 0)
     outcome = run(home)
     assert outcome.error is not None
-    assert "the pool embedding is held by nobody (its limit is 0)" in outcome.error
+    assert "the pool embedding is held by no run (its limit is 0)" in outcome.error
 
 
 def test_the_daemon_notices_that_the_process_of_a_command_is_gone(instance: dg.DagsterInstance) -> None:
