@@ -110,8 +110,8 @@ def _stages(corpus: str, _: str, reason: str) -> None:
     """``run CORPUS --reason REASON`` without Dagster: as another orchestrator would call the stages."""
     from rag_assets.cli.common import load, open_store, reported
     from rag_assets.errors import GateRefused
+    from rag_assets.evaluation.refusal import refusal_reasons
     from rag_assets.pipeline.pipeline import Pipeline
-    from rag_assets.publication.publish import explain_refusal
 
     with reported():
         settings, found = load(corpus)
@@ -123,7 +123,7 @@ def _stages(corpus: str, _: str, reason: str) -> None:
         report, _ = pipeline.evaluate()
         pipeline.publish(reason=reason, by=settings.by)
         if not report.verdict.passed:  # of what is published already, which ``publish`` leaves as it is
-            raise GateRefused(explain_refusal(report.verdict))
+            raise GateRefused("\n".join(refusal_reasons(report)))
 
 
 def _log_embedded(path: Path) -> None:
