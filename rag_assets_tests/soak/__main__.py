@@ -11,7 +11,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -51,7 +50,7 @@ def main() -> int:
         say(f"folder: {root}")
     else:
         shutil.rmtree(root, ignore_errors=True)
-    counts = asdict(walk.counts)
+    counts = vars(walk.counts)
     say(json.dumps(counts))
     if given.record:
         today = datetime.now(UTC).date().isoformat()

@@ -6,7 +6,7 @@ it could do. To add one, write a function and give it a row in ``actions.EDITS``
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from random import Random
 
 from rag_assets_tests.soak.documents import Broken, Document, document, paragraph, section
@@ -160,19 +160,7 @@ def touch_document(files: Files, chance: Random) -> str | None:
 
 def change_setting(files: Files, chance: Random) -> str | None:
     settings = files.world.settings
-    name = chance.choice(
-        [
-            "max_tokens",
-            "include_headings",
-            "embedder",
-            "query_prefix",
-            "stem",
-            "filters",
-            "engine",
-            "keep",
-            "min_recall",
-        ]
-    )
+    name = chance.choice([one.name for one in fields(settings)])
     files.configure(settings.varied(name))
     return f"set {name} to {getattr(files.world.settings, name)!r}"
 

@@ -37,6 +37,7 @@ class Settings:
     embedder: str = "plain"
     query_prefix: str = ""
     stem: bool = True
+    vector_index: bool = False
     filters: bool = False
     engine: Literal["local", "stream"] = "local"
     keep: int = 20
@@ -52,6 +53,7 @@ class Settings:
             "engine": self.engine,
             "index": {
                 "text": {"stem": self.stem},
+                "vector": {"type": "ivf_sq" if self.vector_index else "auto"},
                 "filters": {"tenant": "string"} if self.filters else {},
             },
             "evaluation": {"gold": "gold.jsonl"},
@@ -77,6 +79,7 @@ class Settings:
             "embedder": tuple(EMBEDDERS),
             "query_prefix": ("", "query: "),
             "stem": (True, False),
+            "vector_index": (False, True),
             "filters": (False, True),
             "engine": ("local", "stream"),
             "keep": (20, 3),
@@ -131,6 +134,7 @@ class Spec:
     embedder: str
     table: tuple[bool, str, str]
     text: bool
+    vector: bool
 
     @cached_property
     def documents(self) -> dict[str, Document]:
@@ -166,6 +170,7 @@ def specify(content: Content, settings: Settings) -> Spec:
         embedder=settings.embedder,
         table=(settings.filters, settings.embedder, settings.query_prefix),
         text=settings.stem,
+        vector=settings.vector_index,
     )
 
 
