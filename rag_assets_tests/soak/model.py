@@ -193,7 +193,7 @@ class Published:
     """One entry of the log.
 
     ``build`` names the candidate, which a rollback shares with its target; ``removed`` of ``base_documents`` documents
-    went when it was built.
+    went when it was built. ``changes_at_most`` stands in its record when an older snapshot was lost.
     """
 
     number: int
@@ -204,6 +204,7 @@ class Published:
     removed: int
     base_documents: int
     changes: Mapping[str, int]
+    changes_at_most: Mapping[str, int]
     held: frozenset[Spec] = frozenset()
 
 
@@ -261,6 +262,7 @@ def run(state: State, world: World, reason: str) -> tuple[State, Outcome]:
         removed=changes.get("removed", 0),
         base_documents=base,
         changes=changes,
+        changes_at_most=changes_between(head.spec if head else None, spec, unknown=True),
     )
     retained = sorted({*state.retained, published.number})[-world.settings.keep :]
     return State((*state.log, published), frozenset(retained)), Outcome(DONE)
@@ -297,14 +299,15 @@ def rollback(state: State, to: int | None, reason: str) -> tuple[State, Outcome]
         reason=reason or f"rollback to publication {number}",
         held=frozenset({*head.held, head.spec} - {target.spec}),
         changes=changes_between(head.spec, target.spec),
+        changes_at_most=changes_between(head.spec, target.spec, unknown=True),
     )
     return State((*state.log, published), state.retained | {published.number}), Outcome(DONE)
 
 
-def changes_between(old: Spec | None, new: Spec) -> dict[str, int]:
-    """How many documents read differently, by kind of change."""
+def changes_between(old: Spec | None, new: Spec, *, unknown: bool = False) -> dict[str, int]:
+    """How many documents read differently, by kind of change; all that both have, when that is ``unknown``."""
     before = {} if old is None else old.documents
-    same_rows = old is not None and new.same_rows_as(old)
+    same_rows = old is not None and new.same_rows_as(old) and not unknown
     found: Counter[str] = Counter()
     for name in before.keys() | new.documents.keys():
         if name not in before:

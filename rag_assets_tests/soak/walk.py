@@ -171,19 +171,6 @@ class Walk:
         for published in self.state.log[-2:]:
             self._allowed.add(digest_of(row.seen for row in published.spec.rows))
 
-    def start_anew(self) -> str:
-        """Delete what the runbook says, so that everything is built anew from what was embedded."""
-        objects = self.checker.objects
-        gone = [info.path for info in objects.list(f"index/{CORPUS}.lance")]
-        gone += [
-            info.path
-            for info in objects.list(f"corpora/{CORPUS}")
-            if info.path.split("/")[2] not in ("pushed", "erasures")
-        ]
-        objects.delete(gone)
-        self.state = State()
-        return "a new beginning"
-
     def note(self, line: str) -> None:
         """Keep what happened within a step, for the message of a failure."""
         self._history.append(f"   {line}")
