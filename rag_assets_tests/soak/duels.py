@@ -44,6 +44,9 @@ def duel(walk: Walk, chance: Random) -> str:
         first = _rollback(walk, chance, "a")
     if chance.random() < 0.2 and first.name == "run":
         first = replace(first, command=dying(walk, chance, first.command))
+    if chance.random() < 0.5:  # on one home, commands take turns
+        environ = {**second.command.environ, "DAGSTER_HOME": str(walk.homes[1])}
+        second = replace(second, command=replace(second.command, environ=environ))
     two = [first, second]
     chance.shuffle(two)
     started = []

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CHANGES = 45
 """Changes of the store in a run that publishes, roughly."""
 CHANGES_OF_A_ROLLBACK = 8
+SECONDS_TO_OBEY = 60.0
+"""A signal is obeyed within seconds; the machine may be busy."""
 
 
 def run(walk: Walk, chance: Random) -> str:
@@ -106,17 +108,19 @@ def killed_rollback(walk: Walk, chance: Random) -> str:
 
 
 def interrupted_run(walk: Walk, chance: Random) -> str:
-    """Ctrl-C, or a supervisor's SIGTERM."""
+    """Ctrl-C, or a supervisor's SIGTERM: it ends soon, and with the exit code of that signal."""
     reason = walk.reason()
     state, _ = model.run(walk.state, walk.files.world, reason)
     number = chance.choice([signal.SIGINT, signal.SIGTERM])
-    command = replace(
-        walk.command("run", CORPUS, "--reason", reason),
-        after=chance.uniform(0.2, 1.2 * walk.seconds_of_a_run),
-        signal=number,
+    after = chance.uniform(0.2, 1.2 * walk.seconds_of_a_run)
+    ended = walk.launcher.run(
+        replace(walk.command("run", CORPUS, "--reason", reason), after=after, signal=number)
     )
-    said = walk.killed(walk.launcher.run(command), state)
-    return f"sent {number.name}: {said}; {run(walk, chance)}"
+    assert ended.seconds < after + SECONDS_TO_OBEY, (
+        f"{number.name} was obeyed after {ended.seconds - after:.0f} s"
+    )
+    assert ended.code in (model.DONE, model.FAILED, model.REFUSED, 128 + number), ended.message
+    return f"sent {number.name}: {walk.killed(ended, state)}; {run(walk, chance)}"
 
 
 # -- commands ---------------------------------------------------------------------------------
@@ -142,7 +146,6 @@ def rollback_command(walk: Walk, chance: Random) -> tuple[int | None, Command, s
 
 def dying(walk: Walk, chance: Random, command: Command) -> Command:
     """A run that is killed: at some change of the store, or after some time."""
-    command = replace(command, dagster=False)  # until a dead run's pool slot is freed
     if chance.random() < 0.5:
         return replace(command, at_change=chance.randint(1, CHANGES))
     return replace(command, after=chance.uniform(0.0, 1.2 * walk.seconds_of_a_run))

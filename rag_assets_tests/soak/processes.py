@@ -14,8 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 PATIENCE = 240.0
 """Seconds after which a process counts as stuck."""
+SECONDS_TO_GO = 30.0
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ class Launcher:
                 os.killpg(started.pid, signal.SIGKILL)
             raise Stuck(f"{' '.join(command.arguments)} did not end in {PATIENCE:.0f} s\n{out}\n{err}")
         seconds = time.monotonic() - started.at
+        _require_alone(started.pid, command)
         return Ended(os.waitstatus_to_exitcode(status), out, err, seconds)
 
     def run(self, command: Command) -> Ended:
@@ -128,3 +132,20 @@ class Launcher:
         assert self._server.stdout is not None
         found: dict[str, Any] = json.loads(self._server.stdout.readline())
         return found
+
+
+def _require_alone(pid: int, command: Command) -> None:
+    """A process that ended, however it did, leaves no others behind; parser workers see it within seconds."""
+    deadline = time.monotonic() + SECONDS_TO_GO
+    while left := [one for one in psutil.process_iter(["cmdline"]) if _session(one.pid) == pid]:
+        if time.monotonic() > deadline:
+            shown = [" ".join(one.info["cmdline"] or []) for one in left]
+            raise AssertionError(f"{' '.join(command.arguments)} left processes behind: {shown}")
+        time.sleep(0.05)
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
