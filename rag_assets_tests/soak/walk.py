@@ -222,6 +222,11 @@ class Walk:
             self._allowed = {digest_of(row.seen for row in head.spec.rows)}
         said = play()
         self.checker.everything(self.state, self.chance)
+        assert self.state.head is not None
+        spec = self.state.head.spec
+        assert not self.embedded.missing(spec.embedder, spec.texts), (
+            "published texts are missing in the log of embeddings"
+        )
         self._readers_saw()
         self._tolerant = False
         line = f"{self.counts.steps}: {said} ({time.monotonic() - started:.1f} s)"
