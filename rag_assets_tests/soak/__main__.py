@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rag_assets_tests import servers
 from rag_assets_tests.soak.record import record
-from rag_assets_tests.soak.walk import Walk, WalkFailed
+from rag_assets_tests.soak.walk import Drawn, Walk, WalkFailed
 
 
 def main() -> int:
@@ -27,6 +27,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=120.0)
     parser.add_argument("--store", choices=["local", "s3"], default="local")
     parser.add_argument("--without", nargs="*", default=[], help="edits and operations to leave out")
+    parser.add_argument("--only", nargs="*", default=[], help="operations to draw from")
     parser.add_argument("--keep", action="store_true", help="keep the folder of a walk that failed")
     parser.add_argument("--record", action="store_true", help="write results.json and docs/soak.md anew")
     given = parser.parse_args()
@@ -35,12 +36,15 @@ def main() -> int:
     )
     if given.without:
         command += f" --without {' '.join(given.without)}"
+    if given.only:
+        command += f" --only {' '.join(given.only)}"
     say(command)
     root = Path(tempfile.mkdtemp(prefix="soak-"))
     failure = ""
+    drawn = Drawn(frozenset(given.without), frozenset(given.only))
     with store(given.store, root) as (url, environ):
         os.environ.update(environ)
-        walk = Walk(given.seed, url, root / "walk", environ, say, frozenset(given.without))
+        walk = Walk(given.seed, url, root / "walk", environ, say, drawn)
         try:
             walk.play(given.steps, given.minutes)
         except WalkFailed as error:

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from rag_assets_tests.soak.record import PAGE, page, read_results
-from rag_assets_tests.soak.walk import Walk
+from rag_assets_tests.soak.walk import Drawn, Walk
 
-WITHOUT = frozenset({"damage"})  # until what they find is mended
+DRAWN = Drawn(without=frozenset({"damage"}))  # until what it finds is mended
 
 
 def walk(tmp_path: Path, store: str, seed: int, steps: int) -> None:
-    counts = Walk(seed, store, tmp_path / "walk", {}, print, WITHOUT).play(steps, minutes=8)
+    counts = Walk(seed, store, tmp_path / "walk", {}, print, DRAWN).play(steps, minutes=8)
     assert counts.steps == steps
     assert counts.polled_reads > 0
 

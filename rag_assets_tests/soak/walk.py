@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TypeVar
 
 from rag_assets_tests.soak import model
 from rag_assets_tests.soak.actions import EDITS, OPERATIONS
@@ -22,6 +22,7 @@ from rag_assets_tests.soak.world import CORPUS, Files
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_EDITS = 4
+Action = TypeVar("Action")
 
 
 @dataclass
@@ -44,6 +45,26 @@ class WalkFailed(AssertionError):
     """A step did not end as the model says. The message replays it."""
 
 
+class Drawn:
+    """The rows of the tables that a walk draws from.
+
+    Args:
+        without: names of edits and operations that are left out.
+        only: names of the operations; all when it is empty.
+    """
+
+    def __init__(self, without: frozenset[str] = frozenset(), only: frozenset[str] = frozenset()) -> None:
+        self.edits = [(weight, one) for weight, one in EDITS if one.__name__ not in without]
+        self.operations = [
+            (weight, one)
+            for weight, one in OPERATIONS
+            if one.__name__ not in without and (not only or one.__name__ in only)
+        ]
+
+
+EVERYTHING = Drawn()
+
+
 class Walk:
     """One walk.
 
@@ -53,7 +74,7 @@ class Walk:
         root: an empty folder.
         environ: variables with which the store is reached.
         say: told each step.
-        without: names of edits and operations that are left out.
+        drawn: which edits and operations are drawn.
     """
 
     def __init__(
@@ -63,7 +84,7 @@ class Walk:
         root: Path,
         environ: Mapping[str, str],
         say: Callable[[str], None],
-        without: frozenset[str] = frozenset(),
+        drawn: Drawn = EVERYTHING,
     ) -> None:
         self.seed = seed
         self.chance = Random(seed)
@@ -73,7 +94,7 @@ class Walk:
         self.seconds_of_a_run = 3.0
         self._say = say
         self._history: list[str] = []
-        self._without = without
+        self._drawn = drawn
         self.homes = [root / "dagster", root / "other-dagster"]
         for home in self.homes:
             home.mkdir()
@@ -236,19 +257,18 @@ class Walk:
     def _draw(self) -> str:
         said = []
         for _ in range(self.chance.randint(0, MOST_EDITS)):
-            edit = self._one_of(EDITS)
+            edit = self._one_of(self._drawn.edits)
             done = edit(self.files, self.chance)
             if done is not None:
                 said.append(done)
                 self.note(done)
-        operation = self._one_of(OPERATIONS)
+        operation = self._one_of(self._drawn.operations)
         self.counts.operations[operation.__name__] += 1
         self.note(operation.__name__)
         return "; ".join([*said, operation(self, self.chance)])
 
-    def _one_of(self, table: Any) -> Any:
-        rows = [(weight, one) for weight, one in table if one.__name__ not in self._without]
-        return self.chance.choices([one for _, one in rows], [weight for weight, _ in rows])[0]
+    def _one_of(self, table: Sequence[tuple[int, Action]]) -> Action:
+        return self.chance.choices([one for _, one in table], [weight for weight, _ in table])[0]
 
     def _readers_saw(self) -> None:
         for reader in self._readers:
