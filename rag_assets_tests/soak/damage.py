@@ -55,6 +55,7 @@ def damage(walk: Walk, chance: Random) -> str:
     patient.harm()
     walk.note(patient.said)
     walk.counts.damages[kind] += 1
+    walk.refused = None
     if patient.holds("content/embeddings/"):
         walk.embedded.lost()
     if patient.holds(f"corpora/{CORPUS}/snapshots/"):
@@ -127,9 +128,7 @@ def heal(walk: Walk, chance: Random, patient: Patient) -> str:
         walk.embedded.take()
         bases = [walk.state, *without(walk.state, patient)]
         found = [model.run(base, walk.files.world, reason) for base in bases]
-        agreeing = [
-            state for state, outcome in found if outcome.code == ended.code and outcome.says in ended.message
-        ]
+        agreeing = [state for state, outcome in found if outcome.agrees(ended.code, ended.message)]
         if agreeing and (ended.code == model.DONE or ended.code == model.REFUSED or found[0][1].says):
             said = f"a run ended with {ended.code}"
             if cures:
@@ -190,7 +189,7 @@ def kind_of(path: str) -> str:
     if folder == "content":
         return f"content/{parts[0]}/{parts[2] if len(parts) > 3 else parts[2].split('.')[0]}"
     if folder == "corpora":
-        return f"corpora/{'/'.join(parts[1:-1][:2])}{Path(path).suffix}"
+        return f"corpora/{'/'.join(parts[1:-1][:1])}{Path(path).suffix}"
     if folder == "index":
         return f"index/{parts[1]}" + ("/pub" if parts[-1].startswith("pub-") else "")
     return path

@@ -58,6 +58,8 @@ def duel(walk: Walk, chance: Random) -> str:
         assert "Traceback" not in one.err, f"a trace instead of a message:\n{one.err}"
     killed = sum(one.code == -9 for one in ended)
     walk.counts.kills += killed
+    walk.refused = None
+    walk.checker.may_lag = bool(killed)
     walk.embedded.take(killed=bool(killed), together=2)
     duelists = list(zip(two, ended, strict=True))
     walk.follow(walk.matching(possible(walk.state, duelists), partial=bool(killed), shown=_shown(duelists)))
@@ -76,7 +78,7 @@ def possible(state: State, duelists: Sequence[tuple[Contender, Ended]]) -> Itera
                 if ended.code == -9:
                     agrees = True
                 elif wins:
-                    agrees = ended.code == outcome.code and outcome.says in ended.message
+                    agrees = outcome.agrees(ended.code, ended.message)
                 else:
                     agrees = ended.code == model.FAILED and "run again" in ended.message
                 if not agrees:

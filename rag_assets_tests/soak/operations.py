@@ -34,7 +34,8 @@ def run(walk: Walk, chance: Random) -> str:
     walk.ended(ended, outcome)
     walk.follow(state)
     walk.took(ended)
-    return walk.told("ran", outcome)
+    walk.judged(ended, state)
+    return walk.told("ran", ended)
 
 
 def run_again(walk: Walk, chance: Random) -> str:
@@ -48,18 +49,22 @@ def run_again(walk: Walk, chance: Random) -> str:
 
 def evaluate(walk: Walk, chance: Random) -> str:
     """Measure what a run would publish."""
-    outcome = model.evaluate(walk.state, walk.files.world)
-    walk.ended(walk.launcher.run(walk.command("evaluate", CORPUS)), outcome)
-    return walk.told("evaluated", outcome)
+    ended = walk.launcher.run(walk.command("evaluate", CORPUS))
+    walk.ended(ended, model.evaluate(walk.state, walk.files.world))
+    walk.judged(ended, walk.state)
+    return walk.told("evaluated", ended)
 
 
 def rollback(walk: Walk, chance: Random) -> str:
     """Go back, or forth, to another publication."""
     to, command, reason = rollback_command(walk, chance)
     state, outcome = model.rollback(walk.state, to, reason)
-    walk.ended(walk.launcher.run(command), outcome)
+    ended = walk.launcher.run(command)
+    walk.ended(ended, outcome)
+    if ended.code == model.DONE:
+        walk.refused = False
     walk.follow(state)
-    return walk.told(f"rolled back to {to or 'the one before'}", outcome)
+    return walk.told(f"rolled back to {to or 'the one before'}", ended)
 
 
 def look(walk: Walk, chance: Random) -> str:
@@ -69,7 +74,8 @@ def look(walk: Walk, chance: Random) -> str:
     status = _json(walk, "status", CORPUS)
     assert status["publication"] == head.number and status["chunks"] == len(head.spec.rows), status
     history = _json(walk, "history", CORPUS)
-    assert [one["publication"] for one in history] == [one.number for one in walk.state.log], history
+    numbers = [one["publication"] for one in history if one["kind"] != "refused"]
+    assert numbers == [one.number for one in walk.state.on_record], history
     plan = _json(walk, "plan", CORPUS)
     stopped = model.stopped(world)
     assert (plan["problem"] is None) == (stopped is None), plan
