@@ -40,6 +40,8 @@ translated at one seam per library and never escape a room.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from urllib.parse import quote
 
 _SECRET = re.compile(
     # name=value in any quotes, and "name": value as in JSON. Not "max_tokens=5": an s after token is a number's name.
@@ -49,8 +51,23 @@ _SECRET = re.compile(
 )
 
 
-def redacted(message: str) -> str:
-    """A message without passwords, queries of URLs, keys, tokens and control characters: for what others wrote."""
+LONGEST_PART = 7
+"""Characters of a longer secret that may be shown: servers echo it cut off."""
+
+
+def redacted(message: str, secrets: Collection[str] = ()) -> str:
+    """A message without passwords, queries of URLs, keys, tokens and control characters: for what others wrote.
+
+    Args:
+        message: what may be shown of it is returned.
+        secrets: what must not be shown, not even the beginning of it.
+    """
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        for form in (secret, repr(secret)[1:-1], quote(secret, safe="", errors="replace")):
+            # The beginning of a URL is no secret.
+            shortest = len(form) if "://" in secret else min(len(form), LONGEST_PART + 1)
+            for end in range(len(form), shortest - 1, -1):
+                message = message.replace(form[:end], "…")
     message = re.sub(r"//[^/\s]*@", "//…@", printable(message))
     message = re.sub(r"(https?://[^\s?'\"]*)\?[^\s'\"]*", r"\1?…", message)
     message = re.sub(r"(?i)\bbearer\s+[^\s'\"]+", "Bearer …", message)

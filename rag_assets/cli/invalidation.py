@@ -41,7 +41,7 @@ def deliver(corpus: CorpusName, as_json: AsJson = False) -> None:
     with reported():
         settings, found = load(corpus)
         _check_targets(found)
-        _finish(tell(open_store(settings), found), as_json)
+        _finish(found.name, tell(open_store(settings), found), as_json)
 
 
 @app.command()
@@ -56,7 +56,7 @@ def retry(
     with reported():
         settings, found = load(corpus)
         _check_targets(found)
-        _finish(tell_again(open_store(settings), found, target=target), as_json)
+        _finish(found.name, tell_again(open_store(settings), found, target=target), as_json)
 
 
 def _check_targets(corpus: Corpus) -> None:
@@ -66,12 +66,14 @@ def _check_targets(corpus: Corpus) -> None:
         )
 
 
-def _finish(outcomes: list[Outcome], as_json: bool) -> None:
-    from rag_assets.terminal import show_outcomes
+def _finish(corpus: str, outcomes: list[Outcome], as_json: bool) -> None:
+    from rag_assets.terminal import say, show_outcomes
 
     if as_json:
         print_json([asdict(outcome) for outcome in outcomes])
     else:
         show_outcomes(outcomes)
+        if any(outcome.state == "dead" for outcome in outcomes):
+            say(f"What was given up is told again by: rag-assets invalidation retry {corpus}")
     if any(outcome.state not in ("delivered", "up to date") for outcome in outcomes):
         raise typer.Exit(FAILED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from rag_assets.corpus.invalidation import VARIABLE
 from rag_assets.errors import ConfigurationError, SecretMissing, redacted
@@ -51,16 +51,14 @@ class Environment:
 
     def hide(self, error: object) -> str:
         """A message that may be shown and kept: in one line, without secrets."""
-        text = str(error)
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, "…")
-        return " ".join(redacted(text).split())[:LONGEST_ERROR]
+        return " ".join(redacted(str(error), self._secrets).split())[:LONGEST_ERROR]
 
 
 def _passwords(url: str) -> set[str]:
     """What of a URL must not be shown even alone, as written and decoded."""
     try:
-        password = urlsplit(url).password or ""
+        parts = urlsplit(url)
+        password = parts.password or ""
     except ValueError:  # no URL at all
         return set()
-    return {password, unquote(password)} - {""}
+    return {password, unquote(password), *parse_qs(parts.query).get("password", ())} - {""}

@@ -46,6 +46,8 @@ class RedisTarget:
     def __init__(
         self, target: config.Redis, corpus: str, environment: Environment, ttls: Callable[[], Ttls]
     ) -> None:
+        from redis.connection import parse_url
+
         self._url = environment.read(target.url_variable, "the URL of Redis")
         try:
             check_url(self._url)
@@ -57,10 +59,11 @@ class RedisTarget:
         self._keys = RedisKeys(corpus)
         self._ttls = ttls
         self._connected: Client | None = None
+        self._options = parse_url(self._url)
 
     def send(self, notice: Notice) -> None:
         """See ``Target``."""
-        with translated("forget answers"):
+        with translated("forget answers", self._options):
             self._begin(notice)
             self._note(notice)
             erased = set(notice.erased)
@@ -71,7 +74,7 @@ class RedisTarget:
 
     def told(self, epoch: str) -> int | None:
         """See ``Counting``: a server without persistence knows nothing, an old replica less."""
-        with translated("be asked what it knows"):
+        with translated("be asked what it knows", self._options):
             current, found = self._client.hmget(self._keys.meta, "current", "epoch")
         return None if current is None or found != epoch.encode() else int(current)
 

@@ -36,7 +36,8 @@ class Outcome:
     Attributes:
         target: its name.
         state: delivered; up to date (there was nothing to tell); waiting (it failed, and its pause is not
-            over); busy (another process is telling it); failed (it is tried again); dead (given up).
+            over); busy (another process is telling it); failed (it is tried again); dead (something was given up,
+            now or before).
         publication: the last publication that it was told of, or that was given up; 0 for none.
         pages: notices that it took now.
         error: why it failed, without secrets.
@@ -77,7 +78,7 @@ class Telling:
                 if not self.again and ledger.waits(datetime.now(UTC)):
                     return _outcome("waiting", ledger)
                 if self._knows_all(ledger, published, target):
-                    return _outcome("up to date", ledger)
+                    return _settled(ledger)
             with leased(self.objects, self._path(target)) as lease:
                 if lease is None:
                     return Outcome(target.name, "busy", told, error="another process is telling it")
@@ -118,7 +119,7 @@ class Telling:
         ledger, span, notices = self._plan(ledger, published)
         if span.empty:
             settled = replace(ledger, attempts=0, error=None, next_attempt=None)
-            return _outcome("up to date", settled if settled == ledger else self._enter(settled))
+            return _settled(settled if settled == ledger else self._enter(settled))
         if isinstance(target.target, Counting) and ledger.telling < span.publication:
             # Before anything is sent: so a kill is told from a ledger that was put back.
             ledger = self._enter(replace(ledger, telling=span.publication))
@@ -168,6 +169,13 @@ class Telling:
 
 def _outcome(state: State, ledger: Ledger, pages: int = 0) -> Outcome:
     return Outcome(ledger.target, state, ledger.publication, pages, ledger.error, ledger.next_attempt)
+
+
+def _settled(ledger: Ledger) -> Outcome:
+    """The outcome where nothing is due: a target that was not told of something is not up to date."""
+    if not ledger.dead:
+        return _outcome("up to date", ledger)
+    return replace(_outcome("dead", ledger), error=ledger.dead[-1].reason)
 
 
 def _remembers(target: OpenTarget, ledger: Ledger) -> bool:

@@ -81,7 +81,10 @@ def _delivered(corpus: Corpus, found: list[TargetStatus]) -> dg.AssetCheckResult
 def _problem(corpus: Corpus, target: TargetStatus) -> str:
     if target.state == "dead":
         told = f"was not told of {len(target.dead)} changes, and no more attempts are made"
-        return f"{target.target}: {told}; mend it, then: rag-assets invalidation retry {corpus.name}: {target.error}"
+        reason = target.dead[-1].reason
+        return (
+            f"{target.target}: {told}; mend it, then: rag-assets invalidation retry {corpus.name}: {reason}"
+        )
     late = f"{target.behind} publications and {target.erasures_behind} erasures behind"
     return f"{target.target}: {late}, tried {target.attempts} times: {target.error or 'not tried yet'}"
 

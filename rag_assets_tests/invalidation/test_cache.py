@@ -11,7 +11,7 @@ import pytest
 
 from rag_assets import AnswerCache
 from rag_assets.errors import ConfigurationError, TargetUnavailable
-from rag_assets.invalidation.cache import MAX_DOCUMENTS, PRUNED
+from rag_assets.invalidation.cache import LONGEST_TTL, MAX_DOCUMENTS, PRUNED
 from rag_assets.invalidation.keys import versioned_key
 from rag_assets.invalidation.redis_client import connect
 from rag_assets.invalidation.target import Superseded, TargetRefused
@@ -312,8 +312,56 @@ def test_wrong_arguments_are_refused(cache: AnswerCache, teller: Teller) -> None
     assert cache.get("q") == b"answer"
     with pytest.raises(ValueError, match="above 0"):
         cache.put("q", b"answer", ["a"], 1, ttl=0)
-    with pytest.raises(ConfigurationError, match="no URL of Redis"):
-        AnswerCache("http://127.0.0.1", NAME)
+    for url in (
+        "http://127.0.0.1",
+        "redis://127.0.0.1?colour=red",
+        "redis://127.0.0.1?db=x",
+        "rediss://127.0.0.1?ssl_cert_reqs=x",
+    ):
+        with pytest.raises(ConfigurationError, match="no URL of Redis"):
+            AnswerCache(url, NAME)
+
+
+NO_TTLS = [0, -1, 1e30, float("inf"), float("nan"), 10**400, True, "60", b"60", [60]]
+
+
+@pytest.mark.parametrize("ttl", NO_TTLS, ids=[str(number) for number in range(len(NO_TTLS))])
+def test_a_ttl_that_is_no_time_is_the_callers_mistake(cache: AnswerCache, teller: Teller, ttl: Any) -> None:
+    with pytest.raises(ValueError, match=r"ttl: found .*; allowed: seconds above 0, up to 315,360,000"):
+        cache.put("q", b"answer", ["a"], 1, ttl=ttl)
+    assert cache.get("q") is None
+    assert cache.put("q", b"answer", ["a"], 1, ttl=LONGEST_TTL)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("q", b"answer", "a.md", 1), "documents: found one text"),
+        (("q", b"answer", [1], 1), "documents: found int"),
+        (("q", b"answer", ["\udcff"], 1), "documents: found '.udcff'"),
+        (("\ud800", b"answer", ["a"], 1), "question_key: found '.ud800'"),
+        ((7, b"answer", ["a"], 1), "question_key: found int"),
+        (("q", b"answer", ["a"], "1"), "publication: found '1'"),
+        (("q", b"answer", ["a"], -1), "publication: found -1"),
+        (("q", b"answer", ["a"], 1.5), "publication: found 1.5"),
+        (("q", b"answer", ["a"], True), "publication: found True"),
+        (("q", b"answer", ["a"], 10**400), "publication: found an integer of too many digits"),
+    ],
+)
+def test_arguments_that_cannot_be_kept_are_the_callers_mistake(
+    cache: AnswerCache, teller: Teller, arguments: Any, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        cache.put(*arguments)
+
+
+def test_a_connection_that_decodes_replies_is_refused(redis_url: str) -> None:
+    import redis
+
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        for given in (client, f"{redis_url}?decode_responses=true"):
+            with pytest.raises(ConfigurationError, match="decode_responses"):
+                AnswerCache(given, NAME)
 
 
 def test_a_client_of_ones_own_will_do(redis_url: str, teller: Teller) -> None:

@@ -87,6 +87,10 @@ def test_what_was_given_up_is_shown_with_the_way_out(
     shown = terminal.run("status", NAME).stdout
     assert "given up    hook: publications 2 to 2 and erasures 1 to 1 at " in shown
     assert "answered 404: no such hook" in shown
+    again = terminal.run("deliver", NAME)
+    assert (again.exit_code, "up to date" in again.stdout) == (1, False)
+    assert "hook: dead (publication 2; answered 404: no such hook)" in again.stdout
+    assert f"rag-assets invalidation retry {NAME}" in again.stdout
     assert f"rag-assets invalidation retry {NAME}" in shown
     (found,) = terminal.json("status", NAME)
     assert found["dead"][0]["span"] == {

@@ -130,6 +130,20 @@ def test_a_retry_that_fails_keeps_the_dead_letters(history: History, receiver: R
     assert [(n["after"], n["publication"]) for n in told(receiver)] == [(1, 4)]
 
 
+def test_a_target_that_was_not_told_is_never_up_to_date(history: History, receiver: Receiver) -> None:
+    history.publish({"a": 1})
+    receiver.script = lambda number, request: Reply(404, body=b"no such hook")
+    assert one(history, receiver).state == "dead"
+    for _ in range(3):
+        outcome = one(history, receiver)
+        assert (outcome.state, outcome.publication, outcome.pages) == ("dead", 1, 0)
+        assert outcome.error == "answered 404: no such hook"
+    assert len(receiver.requests) == 1, "it is not sent again unasked"
+    receiver.script = lambda number, request: Reply()
+    assert retry(history.objects, corpus_of(hook(receiver)), ENVIRON)[0].state == "delivered"
+    assert one(history, receiver).state == "up to date"
+
+
 def test_dead_letters_are_bounded_and_lose_nothing(history: History, receiver: Receiver) -> None:
     history.publish({"a": 1})
     one(history, receiver)
