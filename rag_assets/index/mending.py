@@ -8,6 +8,7 @@ build could be given its number, and readers of the old tag would see what nobod
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from rag_assets.index.lance_files import TagFile, is_whole, manifests, read_tag_files, tag_path
 from rag_assets.store.files import warn
@@ -16,15 +17,19 @@ from rag_assets.store.objects import ObjectNotFound, ObjectStore
 _OF_BUILDS = re.compile(r"(cand|hold)-.*")
 
 
-def lost_versions(objects: ObjectStore, corpus: str) -> set[int]:
-    """Versions that a tag names, and whose manifest is gone or cut off."""
+def lost_versions(objects: ObjectStore, corpus: str, versions: Iterable[int]) -> set[int]:
+    """Those of some versions whose manifest is gone or cut off."""
     found = manifests(objects, corpus)
-    tags = [file for file in read_tag_files(objects, corpus).values() if isinstance(file, TagFile)]
-    return {
-        tag.version
-        for tag in tags
-        if tag.version not in found or tag.manifest_bytes not in (None, found[tag.version].size)
-    }
+    files = [file for file in read_tag_files(objects, corpus).values() if isinstance(file, TagFile)]
+    sizes = {file.version: file.manifest_bytes for file in files}
+
+    def is_lost(version: int) -> bool:
+        if version not in found:
+            return True
+        size = sizes.get(version)
+        return found[version].size != size if size else not is_whole(objects.get(found[version].path))
+
+    return {version for version in set(versions) if is_lost(version)}
 
 
 def drop_broken_build(objects: ObjectStore, corpus: str) -> bool:

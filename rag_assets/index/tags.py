@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 
-from rag_assets.index.lance_files import manifests, read_tag_files, table_folder, tag_path
-from rag_assets.index.table import translated
+from rag_assets.index.lance_files import manifests, read_tag_files, tag_path
+from rag_assets.index.table import drop_tag, tags_at, translated
 from rag_assets.store.files import ObjectDamaged, warn
 from rag_assets.store.objects import ObjectStore
 
@@ -40,17 +40,10 @@ def mend_tags(objects: ObjectStore, corpus: str, known: Mapping[str, int]) -> No
 
 def _tag_like(objects: ObjectStore, corpus: str, version: int) -> bytes:
     """The file of a tag of a version, as Lance writes it."""
-    import lance
-
     name = f"mend-{uuid.uuid4().hex}"
     with translated(f"write a tag of version {version} of the index of {corpus!r} anew"):
-        tags = lance.dataset(
-            objects.uri(table_folder(corpus)),
-            version=version,
-            storage_options=objects.storage_options or None,
-        ).tags
-        tags.create(name, version)
-        try:
-            return objects.get(tag_path(corpus, name))
-        finally:
-            tags.delete(name)
+        tags_at(objects, corpus, version).create(name, version)
+    try:
+        return objects.get(tag_path(corpus, name))
+    finally:
+        drop_tag(objects, corpus, name)

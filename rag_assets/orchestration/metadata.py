@@ -21,7 +21,7 @@ from rag_assets.index.candidate import Candidate
 from rag_assets.invalidation.deliver import Outcome
 from rag_assets.parsing.batch import DocumentCounts
 from rag_assets.pipeline.events import EventCounts
-from rag_assets.publication.log import Publication
+from rag_assets.publication.record import Publication
 from rag_assets.store.snapshots import OK, Snapshot
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from rag_assets.index.table import open_table, translated
 from rag_assets.index.verify import verify_all, verify_changed, verify_indexes
 from rag_assets.pipeline.progress import Progress
 from rag_assets.pipeline.work import changed_since
-from rag_assets.publication.documents import documents_of, everything_changed
-from rag_assets.publication.log import Publication
+from rag_assets.publication.documents import everything_changed
+from rag_assets.publication.record import Publication
 from rag_assets.store.snapshots import EMPTY, Snapshot, change_record
 from rag_assets.streaming import Job, cluster
 
@@ -35,9 +35,23 @@ REBUILD_SHARE = 0.5  # a larger share of changed documents is written faster ane
 
 
 def build_candidate(
-    pipeline: Pipeline, snapshot: Snapshot, spec: Spec, head: Publication | None, progress: Progress
+    pipeline: Pipeline,
+    snapshot: Snapshot,
+    spec: Spec,
+    head: Publication | None,
+    progress: Progress,
+    *,
+    anew: bool = False,
 ) -> Candidate:
     """Build, verify and tag the index over a snapshot.
+
+    Args:
+        pipeline: the corpus's stages.
+        snapshot: what to index.
+        spec: of the index.
+        head: what is published, None for nothing.
+        progress: told how far it has come.
+        anew: take over no row of what is published.
 
     Raises:
         DataError: no document can be read, so there is nothing to index.
@@ -51,7 +65,7 @@ def build_candidate(
     # Where the difference is not known, everything is written anew.
     same_rows = head is not None and changed is not None and spec.same_rows_as(head.spec)
     gone, come = changed or (snapshots.readable(EMPTY), snapshots.readable(snapshot))
-    is_update = same_rows and come.height <= REBUILD_SHARE * snapshot.documents
+    is_update = same_rows and not anew and come.height <= REBUILD_SHARE * snapshot.documents
     changes = change_record(gone, come) if same_rows else _everything(pipeline, snapshot, head)
     progress("candidate", 0, 4)
     if is_update and head is not None:
@@ -120,8 +134,9 @@ def build_candidate(
 def _everything(pipeline: Pipeline, snapshot: Snapshot, head: Publication | None) -> pl.DataFrame:
     """The change record where no document is known to read as before."""
     after = pipeline.snapshots.readable(snapshot)["document_id"]
-    before = documents_of(pipeline.objects, pipeline.corpus.name, head) if head else after.clear()
-    return everything_changed(before, after)
+    if head is None:
+        return after.to_frame().with_columns(change=pl.lit("added"))
+    return everything_changed(pipeline.objects, pipeline.corpus.name, head, after)
 
 
 def _poisoned_before(pipeline: Pipeline, head: Publication, gone: pl.DataFrame) -> int | None:

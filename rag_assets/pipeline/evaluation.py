@@ -24,7 +24,7 @@ from rag_assets.pipeline.answers import BATCH, AnsweredVersion, Version
 from rag_assets.pipeline.diagnosis import diagnose_all
 from rag_assets.pipeline.progress import Progress
 from rag_assets.pipeline.targets import Targets, targets_of
-from rag_assets.publication.log import Publication
+from rag_assets.publication.record import Publication
 
 if TYPE_CHECKING:
     from rag_assets.pipeline.pipeline import Pipeline

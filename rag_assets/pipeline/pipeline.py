@@ -32,6 +32,7 @@ from rag_assets.index.lance_files import read_tags
 from rag_assets.index.rows import RowSource
 from rag_assets.index.schema import read_metadata
 from rag_assets.index.search import BatchSearch, PinnedIndex
+from rag_assets.index.sound import damaged_files
 from rag_assets.index.table import open_table
 from rag_assets.judging.judge import Judge
 from rag_assets.parsing.batch import DocumentCounts
@@ -45,14 +46,18 @@ from rag_assets.pipeline.progress import Progress, silent
 from rag_assets.pipeline.quality import check_quality, require_quality
 from rag_assets.pipeline.runs import RunRecords
 from rag_assets.pipeline.work import chunk_frames, documents_to_process, restore
-from rag_assets.publication.log import Publication, PublicationLog
-from rag_assets.publication.publish import publish, require_nothing_erased
+from rag_assets.publication.documents import require_nothing_erased
+from rag_assets.publication.log import PublicationLog
+from rag_assets.publication.mending import mend
+from rag_assets.publication.publish import publish
+from rag_assets.publication.record import Publication
 from rag_assets.publication.retention import retain
 from rag_assets.quality import Stage, StageReport
 from rag_assets.quality.files import QualityFiles
 from rag_assets.sources.open import open_sources
 from rag_assets.store.content import ContentStore
-from rag_assets.store.objects import ObjectStore
+from rag_assets.store.files import warn
+from rag_assets.store.objects import ObjectLost, ObjectStore
 from rag_assets.store.preflight import check_store
 from rag_assets.store.snapshots import Snapshot, SnapshotStore
 from rag_assets.streaming import Ahead, Place, StreamEngine, open_engine
@@ -302,18 +307,29 @@ class Pipeline:
         started = time.perf_counter()
         snapshot = self.snapshots.latest()
         check_quarantine(self.snapshots, snapshot, self.corpus.parsing)
-        self.log.repair()
+        mend(self.objects, self.corpus.name)
         head = self.log.head()
         spec = self.spec(snapshot)
+        damaged = [] if head is None else damaged_files(self.objects, self.corpus.name, head.version)
         state: BuildState
-        if head is not None and head.spec == spec:
-            candidate, state = self._published(head), "unchanged"
-        elif head is not None and spec.digest in head.held:
-            candidate, state = self._published(head), "held"
-        elif (latest := self._newest(spec)) is not None and latest.base == (head.number if head else 0):
+        if (latest := self._built_on(head, spec)) is not None:
             candidate, state = latest, "reused"
+        elif head is not None and spec.digest in head.held:
+            if damaged:
+                raise VerificationFailed(
+                    f"{self.corpus.name}: publication {head.number} has lost {damaged[0]} of its index, and what a run "
+                    "would build was taken back by a rollback: go to another publication (rag-assets rollback "
+                    f"{self.corpus.name} --to N), or change the documents and run again"
+                )
+            candidate, state = self._published(head), "held"
+        elif head is not None and head.spec == spec and not damaged:
+            candidate, state = self._published(head), "unchanged"
         else:
-            candidate, state = self._build(snapshot, spec, head), "built"
+            if damaged and head is not None:
+                warn(
+                    f"{self.corpus.name}: publication {head.number} has lost {damaged[0]} of its index; it is built anew"
+                )
+            candidate, state = self._build(snapshot, spec, head, anew=bool(damaged)), "built"
         self._record(
             "candidate", {"state": state, "version": candidate.version, "rows": candidate.chunks}, started
         )
@@ -327,9 +343,10 @@ class Pipeline:
         """
         head = self.log.head()
         spec = self.spec(self.snapshots.latest())
-        if head is not None and (head.spec == spec or spec.digest in head.held):
+        latest = self._built_on(head, spec)
+        if latest is None and head is not None and (head.spec == spec or spec.digest in head.held):
             return self._published(head)
-        latest = self._newest(spec)
+        latest = latest or self._newest(spec)
         if latest is None:
             raise VerificationFailed(f"{self.corpus.name}: the index of the latest snapshot is not built yet")
         return latest
@@ -435,14 +452,29 @@ class Pipeline:
 
     def snapshot_of(self, candidate: Candidate) -> Snapshot:
         """The snapshot that a candidate was built over; the latest one where that was lost or replaced."""
-        found = self.snapshots.find(candidate.snapshot, candidate.spec.snapshot)
-        return self.snapshots.latest() if found is None else found
+        latest = self.snapshots.latest()
+        if latest.digest == candidate.spec.snapshot:
+            return latest
+        return self.snapshots.find(candidate.snapshot, candidate.spec.snapshot) or latest
 
     def _newest(self, spec: Spec) -> Candidate | None:
         """The newest candidate that is still in the table, if it is of this spec."""
-        tags = read_tags(self.objects, self.corpus.name)
-        found = CandidateStore(self.objects, self.corpus.name).newest(tags)
-        return found if found is not None and found.spec == spec else None
+        store = CandidateStore(self.objects, self.corpus.name)
+        found = store.newest(read_tags(self.objects, self.corpus.name))
+        if found is None or found.spec != spec:
+            return None
+        try:
+            store.changes(found.version)
+        except ObjectLost as error:  # without them it cannot be published
+            warn(str(error))
+            return None
+        return found
+
+    def _built_on(self, head: Publication | None, spec: Spec) -> Candidate | None:
+        """The candidate of this spec that was built on a publication; of the same spec, where that is damaged."""
+        found = self._newest(spec)
+        base, published = (0, None) if head is None else (head.number, head.candidate)
+        return found if found is not None and found.base == base and found.tag != published else None
 
     def _published(self, head: Publication) -> Candidate:
         """The candidate that is published; what the log says of it where its own record was lost."""
@@ -460,9 +492,9 @@ class Pipeline:
             about=head.about,
         )
 
-    def _build(self, snapshot: Snapshot, spec: Spec, head: Publication | None) -> Candidate:
+    def _build(self, snapshot: Snapshot, spec: Spec, head: Publication | None, *, anew: bool) -> Candidate:
         try:
-            return build_candidate(self, snapshot, spec, head, self._progress)
+            return build_candidate(self, snapshot, spec, head, self._progress, anew=anew)
         except StageIncomplete:
             if head is None:
                 raise
@@ -470,7 +502,7 @@ class Pipeline:
             # and what is lacking is made anew.
             self.chunks(everything=True)
             self.embeddings(everything=True)
-            return build_candidate(self, snapshot, spec, head, self._progress)
+            return build_candidate(self, snapshot, spec, head, self._progress, anew=anew)
 
     def _record(self, stage: str, facts: dict[str, Any], started: float) -> None:
         self.runs.record(self.run_id, stage, {**facts, "seconds": time.perf_counter() - started})

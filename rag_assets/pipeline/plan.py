@@ -13,12 +13,13 @@ from pathlib import Path
 from rag_assets.corpus import Corpus
 from rag_assets.errors import QuarantineExceeded
 from rag_assets.evaluation.cost import cost_of
-from rag_assets.index.table import open_table
+from rag_assets.index.table import IndexUnavailable, open_table
 from rag_assets.parsing.stage import check_quarantine
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.pipeline.progress import Progress, silent
 from rag_assets.pipeline.quarantine import quarantined_documents
 from rag_assets.pipeline.work import texts_to_embed
+from rag_assets.store.files import warn
 from rag_assets.store.objects import ObjectStore
 from rag_assets.store.overlay import OverlayStore
 from rag_assets.store.snapshots import Snapshot
@@ -139,7 +140,11 @@ def _cost(pipeline: Pipeline, tokens: int, seconds: float | None) -> float | Non
 
 
 def _dimension(objects: ObjectStore, corpus: Corpus) -> int | None:
-    table = open_table(objects, corpus.name)
+    try:
+        table = open_table(objects, corpus.name)
+    except IndexUnavailable as error:
+        warn(str(error))
+        return None
     return None if table is None else int(table.schema.field("vector").type.list_size)
 
 

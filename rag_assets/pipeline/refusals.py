@@ -16,8 +16,8 @@ from rag_assets.evaluation.files import JSON_FILE, PAGE_FILE, find_report
 from rag_assets.evaluation.refusal import refusal_reasons
 from rag_assets.evaluation.report import Report
 from rag_assets.pipeline.runs import RunRecords
-from rag_assets.publication.log import Publication
 from rag_assets.publication.publish import headline
+from rag_assets.publication.record import Publication
 from rag_assets.store.objects import ObjectStore
 
 LISTED = 20  # reports in which history looks for refused versions, newest first

@@ -16,8 +16,9 @@ from rag_assets.evaluation.standards import Standards
 from rag_assets.pipeline.quarantine import quarantined_documents
 from rag_assets.pipeline.refusals import newest_refusal, refused_versions
 from rag_assets.pipeline.runs import RunRecords, summary
-from rag_assets.publication.log import Publication, PublicationLog
+from rag_assets.publication.log import PublicationLog
 from rag_assets.publication.publish import headline
+from rag_assets.publication.record import Publication
 from rag_assets.store.objects import ObjectStore
 from rag_assets.store.snapshots import SnapshotStore
 
@@ -29,7 +30,7 @@ def status(objects: ObjectStore, corpus: Corpus) -> dict[str, Any]:
     snapshots = SnapshotStore(objects, corpus.name)
     snapshot = snapshots.latest()
     last_run = RunRecords(objects, corpus.name).last()
-    model = head.about["embedder"] if head else {}
+    model = head.about.get("embedder", {}) if head else {}
     report, path = _measured(objects, corpus, head) if head else (None, None)
     refused = newest_refusal(objects, corpus.name, head)
     return {
@@ -66,14 +67,17 @@ def history(objects: ObjectStore, corpus: str) -> list[dict[str, Any]]:
     return [entry for _, _, entry in sorted(placed, key=lambda one: one[:2])]
 
 
-def _measured(objects: ObjectStore, corpus: Corpus, head: Publication) -> tuple[Report | None, str]:
+def _measured(objects: ObjectStore, corpus: Corpus, head: Publication) -> tuple[Report | None, str | None]:
     """The report on what is published, and its place: under the present gold set and rules, if it was asked them."""
     try:
         path = Standards(objects, corpus).report_path(head.candidate, head.version)
     except RagAssetsError:  # a gold set with mistakes: what is published is known all the same
         path = head.report
     found = find_report(objects, path)
-    return (found, path) if found is not None else (find_report(objects, head.report), head.report)
+    if found is not None:
+        return found, path
+    # Where the record of the publication was lost, its report is not known.
+    return (find_report(objects, head.report), head.report) if head.report else (None, None)
 
 
 def history_entry(publication: Publication) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from rag_assets.store.snapshots import OK, Snapshot
 if TYPE_CHECKING:
     from rag_assets.index.candidate import Candidate
     from rag_assets.pipeline.pipeline import Pipeline
-    from rag_assets.publication.log import Publication
+    from rag_assets.publication.record import Publication
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from collections.abc import Collection
 
 import polars as pl
 
-from rag_assets.index.table import open_table, translated
-from rag_assets.publication.log import Publication
+from rag_assets.errors import NotPublished
+from rag_assets.index.table import IndexUnavailable, open_table, translated
+from rag_assets.publication.record import Publication
+from rag_assets.store.erasures import ErasureLog
 from rag_assets.store.files import warn
 from rag_assets.store.objects import ObjectLost, ObjectStore
 from rag_assets.store.snapshots import OK, SnapshotStore
@@ -59,17 +61,41 @@ def changes_between(objects: ObjectStore, corpus: str, old: Publication, new: Pu
                 return snapshots.changes(before, after)
             except ObjectLost as error:
                 warn(str(error))
-    return everything_changed(documents_of(objects, corpus, old), documents_of(objects, corpus, new))
+    return everything_changed(objects, corpus, old, documents_of(objects, corpus, new))
 
 
-def everything_changed(old: pl.Series, new: pl.Series) -> pl.DataFrame:
-    """The change record when chunks or vectors were made anew: no document reads as before.
+def require_nothing_erased(objects: ObjectStore, corpus: str, target: Publication) -> None:
+    """Raise NotPublished if a publication holds documents that have been erased since it was built."""
+    erased = [
+        name
+        for name, mark in ErasureLog(objects, corpus).marks().items()
+        # Where a new document took the place, older publications hold the old one.
+        if not mark.lifted or target.snapshot <= mark.snapshot
+    ]
+    found = documents_of(objects, corpus, target, among=erased) if erased else pl.Series(dtype=pl.String)
+    if found.len():
+        raise NotPublished(
+            f"{corpus}: publication {target.number} holds {found.len()} documents that have been erased since, "
+            f"{found[0]!r} among them; go to a publication without them (rag-assets rollback --to), or mend the "
+            "sources and run"
+        )
+
+
+def everything_changed(objects: ObjectStore, corpus: str, old: Publication, new: pl.Series) -> pl.DataFrame:
+    """The change record where no document is known to read as before.
 
     Args:
-        old: ids of the documents that readers had.
+        objects: the store.
+        corpus: name of the corpus.
+        old: what readers had. Where it cannot be read any more, every document counts as changed.
         new: ids of the documents that readers get.
     """
-    before, after = (ids.alias("document_id").to_frame() for ids in (old, new))
+    try:
+        ids = documents_of(objects, corpus, old)
+    except (IndexUnavailable, ObjectLost) as error:
+        warn(str(error))
+        ids = new
+    before, after = (part.alias("document_id").to_frame() for part in (ids, new))
     return pl.concat(
         [
             after.join(before, on="document_id", how="anti").with_columns(change=pl.lit("added")),

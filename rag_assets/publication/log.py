@@ -15,14 +15,13 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import polars as pl
-from pydantic import TypeAdapter
 from tenacity import (
     Retrying,
     retry_if_exception_type,
@@ -33,14 +32,15 @@ from tenacity import (
 )
 
 from rag_assets.errors import NotPublished, PublicationConflict
-from rag_assets.index.candidate import CHANGES, Spec
-from rag_assets.index.lance_files import FOLDER, read_tags
-from rag_assets.index.table import IndexUnavailable, drop_tag, open_table, translated
-from rag_assets.store.files import parquet_bytes, read_parquet, read_record
-from rag_assets.store.objects import ObjectLost, ObjectStore
+from rag_assets.index.candidate import CHANGES
+from rag_assets.index.lance_files import FOLDER, TagFile, read_tag_files
+from rag_assets.index.table import IndexUnavailable, drop_tag, tags_at, translated
+from rag_assets.publication.record import RECORD, Publication, remade
+from rag_assets.store.files import ObjectDamaged, parquet_bytes, read_parquet, read_record, warn
+from rag_assets.store.objects import ObjectLost, ObjectNotFound, ObjectStore
 
 if TYPE_CHECKING:
-    from lancedb.table import LanceTable
+    from lance.dataset import Tags
 
 PUBLISHED = "published"
 LONGEST_CLAIM = 3600.0  # seconds from the beginning of a flush to the tag that follows it
@@ -50,48 +50,6 @@ MOVING_SECONDS = 30.0
 LOOKS = 3  # at a difference, before it is reported: a publisher may be moving the tag in this moment
 _TAG = re.compile(r"^pub-(\d{8})$")
 _RECORD_NAME = re.compile(r"/publications/(?:claims/)?(\d{8})-(\d{10})(?:\.json$|/)")
-
-
-@dataclass(frozen=True)
-class Publication:
-    """One entry of the log.
-
-    Attributes:
-        number: 1, 2, 3, …
-        version: Lance version that readers see.
-        candidate: tag under which that version was built; unlike the version, never used again.
-        kind: publish, or rollback to an earlier publication's version.
-        changes: numbers of added, changed and removed documents against the previous publication.
-        metrics: headline metrics of the report, e.g. ``{"recall@5 hybrid": 0.95}``.
-        report: path of the evaluation report below the store.
-        held: specs that a rollback took back; runs do not publish them again by themselves.
-    """
-
-    number: int
-    version: int
-    candidate: str
-    kind: Literal["publish", "rollback"]
-    reason: str
-    time: str
-    by: str
-    snapshot: int
-    spec: Spec
-    documents: int
-    chunks: int
-    report: str
-    changes: Mapping[str, int] = field(default_factory=dict)
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    about: Mapping[str, Any] = field(default_factory=dict)
-    held: tuple[str, ...] = ()
-
-    @property
-    def tag(self) -> str:
-        """The Lance tag that is this publication."""
-        return f"pub-{self.number:08d}"
-
-
-_RECORD = TypeAdapter(Publication)
 
 
 @dataclass(frozen=True)
@@ -130,8 +88,8 @@ class PublicationLog:
         self._tags = f"{FOLDER}/{corpus}.lance/_refs/tags"
 
     def versions(self) -> dict[int, int]:
-        """Lance version of each retained publication, by number."""
-        return _numbered(read_tags(self._objects, self._corpus))
+        """Lance version of each retained publication, by number; of damaged tags, as their records tell it."""
+        return self._tagged()[0]
 
     def head(self) -> Publication | None:
         """The newest publication: what readers see. None before the first."""
@@ -170,21 +128,45 @@ class PublicationLog:
             self._enter(max(versions), versions[max(versions)])
         attempts(self._settle)
 
+    def mend_records(self) -> None:
+        """Write the records of the retained publications anew that are damaged, as far as the store still tells them."""
+        for number, version in self.versions().items():
+            self._enter(number, version)
+
     def _look(self) -> PublishedTag | None:
-        tags = read_tags(self._objects, self._corpus)
-        versions = _numbered(tags)
-        if not versions:
-            return None
-        return PublishedTag(max(versions), versions[max(versions)], tags.get(PUBLISHED))
+        versions, published = self._tagged()
+        return PublishedTag(max(versions), versions[max(versions)], published) if versions else None
+
+    def _tagged(self) -> tuple[dict[int, int], int | None]:
+        """Lance versions by number of the publication, and that of the tag ``published``."""
+        files = read_tag_files(self._objects, self._corpus)
+        published = files.get(PUBLISHED)
+        found: dict[int, int] = {}
+        for name, file in files.items():
+            match = _TAG.match(name)
+            if match is None:
+                continue
+            version = (
+                file.version if isinstance(file, TagFile) else self._version_on_record(int(match[1]), file)
+            )
+            if version is not None:
+                found[int(match[1])] = version
+        return found, published.version if isinstance(published, TagFile) else None
+
+    def _version_on_record(self, number: int, error: ObjectDamaged) -> int | None:
+        """The Lance version of a publication whose tag is damaged; None where the records name several or none."""
+        names = (_RECORD_NAME.search(info.path) for info in self._objects.list(self._root))
+        versions = {int(name[2]) for name in names if name and int(name[1]) == number}
+        known = versions.pop() if len(versions) == 1 else None
+        warn(f"{error}; " + ("it cannot be read until then" if known is None else f"it is version {known}"))
+        return known
 
     def _settle(self) -> None:
         """Move the tag unless it is where it belongs. Raises PublicationConflict after a move, to look again."""
         tag = self._look()
         if tag is None or tag.found == tag.belongs:
             return
-        table = open_table(self._objects, self._corpus)
-        assert table is not None, "a tag implies a table"
-        _point(table, tag.belongs, exists=tag.found is not None)
+        _point(tags_at(self._objects, self._corpus, tag.belongs), tag.belongs, exists=tag.found is not None)
         raise PublicationConflict(
             f"{self._corpus}: publication {tag.publication} is what readers see, but other publishers kept moving the "
             f"tag {PUBLISHED!r}; run again to move it"
@@ -213,10 +195,11 @@ class PublicationLog:
         versions = self.versions()
         found: dict[int, Publication] = {}
         names = (_RECORD_NAME.search(info.path) for info in self._objects.list(self._root))
-        for number, version in {(int(name[1]), int(name[2])) for name in names if name}:
+        for number, version in {*versions.items(), *((int(name[1]), int(name[2])) for name in names if name)}:
             # Beyond the retained ones only winners' records are left; see ``drop``.
             if versions and (versions.get(number) == version or number < min(versions)):
-                found[number] = self._read(number, version)
+                with suppress(ObjectLost):  # of one that is not retained: nothing else tells of it
+                    found[number] = self._read(number, version)
         return [found[number] for number in sorted(found)]
 
     def changes(self, publication: Publication) -> pl.DataFrame:
@@ -237,12 +220,10 @@ class PublicationLog:
         Raises:
             NotPublished: the publication is not retained any more.
         """
-        table = open_table(self._objects, self._corpus)
-        assert table is not None, "a publication implies a table"
         tag = f"{HOLD_PREFIX}{uuid.uuid4().hex}"
         try:
             with translated(f"protect publication {publication.number}"):
-                table.tags.create(tag, publication.version)
+                tags_at(self._objects, self._corpus, publication.version).create(tag, publication.version)
         except IndexUnavailable:
             self.find(publication.number)
             raise
@@ -262,8 +243,7 @@ class PublicationLog:
         Raises:
             PublicationConflict: another publisher has claimed the number.
         """
-        table = open_table(self._objects, self._corpus)
-        assert table is not None, "a candidate implies a table"
+        tags = tags_at(self._objects, self._corpus, publication.version)
         publication = replace(publication, time=datetime.now(UTC).isoformat(timespec="seconds"))
         record = json.dumps(asdict(publication), indent=2).encode()
         self._forget_lost(publication)
@@ -276,7 +256,7 @@ class PublicationLog:
         self._objects.put(claim, record)
         self.flush()
         try:
-            table.tags.create(publication.tag, publication.version)
+            tags.create(publication.tag, publication.version)
         except (RuntimeError, ValueError, OSError) as error:
             if "already exists" in str(error):
                 self._objects.delete([claim])
@@ -348,21 +328,38 @@ class PublicationLog:
         return max(found, key=lambda info: (info.modified, info.path)).path if found else None
 
     def _enter(self, number: int, version: int) -> None:
-        """Make the record from the claim that won, where its publisher was killed before it did."""
+        """Write the record of a publication where its publisher was killed before it did, or where it is damaged."""
         path = self._path(number, version, "json")
-        if self._objects.find(path) is None:
-            claim = self._newest_claim(number, version)
-            if claim is not None:
-                self._objects.put(path, self._objects.get(claim))
+        try:
+            read_record(self._objects, path, RECORD)
+        except ObjectLost:
+            self._objects.put(path, json.dumps(asdict(self._read(number, version)), indent=2).encode())
 
     def _read(self, number: int, version: int) -> Publication:
+        """A publication by its record, by the claim that won, or by what else the store knows of its version."""
+        path = self._path(number, version, "json")
         try:
-            return read_record(self._objects, self._path(number, version, "json"), _RECORD)
-        except ObjectLost:  # or its publisher was killed before it wrote the record
+            return read_record(self._objects, path, RECORD)
+        except ObjectLost as error:
             claim = self._newest_claim(number, version)
-            if claim is None:
-                raise
-            return read_record(self._objects, claim, _RECORD)
+            if claim is not None:
+                with suppress(ObjectLost):
+                    return read_record(self._objects, claim, RECORD)
+            warn(f"{error}. Until then, what is known of its version counts")
+        versions = self.versions()
+        if versions.get(number) != version:
+            raise ObjectNotFound(
+                f"{self._corpus}: publication {number} is not retained, and its record is lost"
+            )
+        earlier = [other for other, found in versions.items() if found == version and other < number]
+        return remade(
+            self._objects,
+            self._corpus,
+            number,
+            version,
+            self._read(max(earlier), version) if earlier else None,
+            self._read(number - 1, versions[number - 1]) if number - 1 in versions and earlier else None,
+        )
 
 
 def _candidate(record: bytes) -> str | None:
@@ -374,17 +371,13 @@ def _candidate(record: bytes) -> str | None:
     return found.get("candidate") if isinstance(found, dict) else None
 
 
-def _numbered(tags: Mapping[str, int]) -> dict[int, int]:
-    return {int(match[1]): version for name, version in tags.items() if (match := _TAG.match(name))}
-
-
-def _point(table: LanceTable, version: int, *, exists: bool) -> None:
+def _point(tags: Tags, version: int, *, exists: bool) -> None:
     with translated(f"move the tag {PUBLISHED}"):
         if not exists:
             try:
-                table.tags.create(PUBLISHED, version)
+                tags.create(PUBLISHED, version)
                 return
             except (RuntimeError, ValueError, OSError) as error:
                 if "already exists" not in str(error):  # another publisher made it
                     raise
-        table.tags.update(PUBLISHED, version)
+        tags.update(PUBLISHED, version)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import polars as pl
-
 from rag_assets import corpus as models
 from rag_assets.errors import GateRefused, NotPublished, PublicationConflict, VerificationFailed
 from rag_assets.evaluation.files import read_report
@@ -20,9 +18,10 @@ from rag_assets.evaluation.standards import Standards, max_unjudged_share
 from rag_assets.index.candidate import Candidate, CandidateStore
 from rag_assets.index.table import open_table
 from rag_assets.index.verify import verify_indexes
-from rag_assets.publication.documents import changes_between, documents_of
-from rag_assets.publication.log import Publication, PublicationLog
-from rag_assets.store.erasures import ErasureLog
+from rag_assets.publication.documents import changes_between, require_nothing_erased
+from rag_assets.publication.log import PublicationLog
+from rag_assets.publication.mending import mend
+from rag_assets.publication.record import Publication
 from rag_assets.store.objects import ObjectStore
 
 
@@ -91,8 +90,8 @@ def rollback(objects: ObjectStore, corpus: str, to: int | None, *, reason: str, 
         NotPublished: there is no such publication, or readers would see erased documents again.
         PublicationConflict: another publication came in between.
     """
+    mend(objects, corpus)
     log = PublicationLog(objects, corpus)
-    log.repair()
     head = log.head()
     if head is None:
         raise NotPublished(f"{corpus}: nothing is published yet")
@@ -117,23 +116,6 @@ def rollback(objects: ObjectStore, corpus: str, to: int | None, *, reason: str, 
     )
     with log.holding(target):
         return log.claim(publication, changes)
-
-
-def require_nothing_erased(objects: ObjectStore, corpus: str, target: Publication) -> None:
-    """Raise NotPublished if a publication holds documents that have been erased since it was built."""
-    erased = [
-        name
-        for name, mark in ErasureLog(objects, corpus).marks().items()
-        # Where a new document took the place, older publications hold the old one.
-        if not mark.lifted or target.snapshot <= mark.snapshot
-    ]
-    found = documents_of(objects, corpus, target, among=erased) if erased else pl.Series(dtype=pl.String)
-    if found.len():
-        raise NotPublished(
-            f"{corpus}: publication {target.number} holds {found.len()} documents that have been erased since, "
-            f"{found[0]!r} among them; go to a publication without them (rag-assets rollback --to), or mend the "
-            "sources and run"
-        )
 
 
 def headline(report: Report) -> dict[str, float]:

@@ -20,7 +20,8 @@ from rag_assets.index.hit import Hit
 from rag_assets.index.schema import read_metadata
 from rag_assets.index.search import PinnedIndex
 from rag_assets.index.table import IndexUnavailable, open_table
-from rag_assets.publication.log import Publication, PublicationLog
+from rag_assets.publication.log import PublicationLog
+from rag_assets.publication.record import Publication
 from rag_assets.settings import Settings
 from rag_assets.store.objects import ObjectStore
 
@@ -102,7 +103,7 @@ class PublishedIndex:
             raise NotPublished(
                 f"{self._corpus}: nothing is published in {self._objects.url} yet; run it first"
             )
-        table = open_table(self._objects, self._corpus, at=publication.tag)
+        table = open_table(self._objects, self._corpus, at=publication.version)
         assert table is not None, "a publication implies a table"
         embedder = self._embedder_of(read_metadata(table.schema))
         self._index = PinnedIndex(table, embedder.embed_queries)

@@ -12,7 +12,8 @@ import polars as pl
 from rag_assets.corpus import Corpus
 from rag_assets.index.candidate import Spec
 from rag_assets.index.table import connect
-from rag_assets.publication.log import Publication, PublicationLog
+from rag_assets.publication.log import PublicationLog
+from rag_assets.publication.record import Publication
 from rag_assets.store.erasures import Demand, ErasureLog
 from rag_assets.store.objects import ObjectStore
 

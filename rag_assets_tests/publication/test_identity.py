@@ -14,8 +14,9 @@ import pytest
 from rag_assets import open_published
 from rag_assets.errors import NotPublished
 from rag_assets.index.candidate import CandidateStore
-from rag_assets.publication.log import Publication, PublicationLog
+from rag_assets.publication.log import PublicationLog
 from rag_assets.publication.publish import publish, rollback
+from rag_assets.publication.record import Publication
 from rag_assets.store.erasures import Demand, ErasureLog
 from rag_assets.store.objects import ObjectStore
 from rag_assets_tests.workspace import Workspace, document

@@ -16,8 +16,9 @@ from rag_assets.evaluation.files import read_report, write_report
 from rag_assets.evaluation.measured import Measured
 from rag_assets.index.candidate import Candidate
 from rag_assets.index.table import connect, open_table
-from rag_assets.publication.log import Publication, PublicationLog
+from rag_assets.publication.log import PublicationLog
 from rag_assets.publication.publish import publish, rollback
+from rag_assets.publication.record import Publication
 from rag_assets_tests.workspace import Workspace, document
 
 SETTINGS: dict[str, Any] = {"evaluation": {"gold": "gold.jsonl"}}

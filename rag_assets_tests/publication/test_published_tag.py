@@ -19,8 +19,9 @@ from rag_assets.index.candidate import Candidate
 from rag_assets.index.table import open_table
 from rag_assets.pipeline.status import status
 from rag_assets.publication import log as log_module
-from rag_assets.publication.log import Publication, PublicationLog
+from rag_assets.publication.log import PublicationLog
 from rag_assets.publication.publish import publish, rollback
+from rag_assets.publication.record import Publication
 from rag_assets.publication.retention import retain
 from rag_assets_tests.workspace import Workspace, document
 
