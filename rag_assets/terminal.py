@@ -361,26 +361,37 @@ def show_history(
         "no.", "version", "time", "kind", "documents", *(name.split()[0] for name in SHOWN), "why", box=None
     )
     for entry in entries:
-        changes = entry["changes"]
-        refused = entry["kind"] == "refused"
-        table.add_row(
-            "-" if refused else str(entry["publication"]),
-            str(entry["lance_version"]),
-            entry["time"][:16].replace("T", " "),
-            "[red]REFUSED[/]" if refused else entry["kind"],
-            "-"
-            if refused
-            else f"+{changes.get('added', 0)} ~{changes.get('changed', 0)} -{changes.get('removed', 0)}",
-            *(f"{entry['metrics'][name]:.3f}" if name in entry["metrics"] else "-" for name in SHOWN),
-            escape(entry["reason"].split(" (")[0] if refused else f"{entry['reason']} ({entry['by']})"),
-            style=None if refused or entry["publication"] in retained else "dim",
-        )
+        if entry["publication"] is not None:
+            changes = entry["changes"]
+            table.add_row(
+                str(entry["publication"]),
+                str(entry["lance_version"]),
+                entry["time"][:16].replace("T", " "),
+                entry["kind"],
+                f"+{changes.get('added', 0)} ~{changes.get('changed', 0)} -{changes.get('removed', 0)}",
+                *_shown_metrics(entry),
+                escape(f"{entry['reason']} ({entry['by']})"),
+                style=None if entry["publication"] in retained else "dim",
+            )
+        for refused in entry["refused"]:
+            table.add_row(
+                "-",
+                str(refused["lance_version"]),
+                refused["time"][:16].replace("T", " "),
+                "[red]REFUSED[/]",
+                "-",
+                *_shown_metrics(refused),
+                escape(refused["reasons"][0].split(" (")[0]),
+            )
     out.print(table)
-    for entry in entries:
-        if entry["kind"] == "refused":
-            number = entry["readers_keep"]
-            kept = "nothing was published yet" if number is None else f"readers kept publication {number}"
-            say(f"REFUSED version {entry['lance_version']}: {kept}; report: {objects.uri(entry['report'])}")
+    for refused in (one for entry in entries for one in entry["refused"]):
+        number = refused["publication"]
+        kept = "nothing was published yet" if number is None else f"readers kept publication {number}"
+        say(f"REFUSED version {refused['lance_version']}: {kept}; report: {objects.uri(refused['report'])}")
+
+
+def _shown_metrics(entry: Mapping[str, Any]) -> list[str]:
+    return [f"{entry['metrics'][name]:.3f}" if name in entry["metrics"] else "-" for name in SHOWN]
 
 
 def show_targets(corpus: str, targets: Sequence[TargetStatus]) -> None:

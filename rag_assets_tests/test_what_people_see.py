@@ -84,10 +84,8 @@ def test_status_and_history_say_refused_until_a_run_passes(terminal: Terminal) -
     shown = terminal.run("status").stdout
     assert shown.startswith("REFUSED") and "readers keep publication 1" in shown
     assert "below the required 1.000" in shown and refused["report"] in shown
-    first, second = terminal.json("history")
-    assert (first["publication"], second["publication"], second["kind"]) == (1, None, "refused")
-    assert (second["readers_keep"], second["report"]) == (1, refused["report"])
-    assert second["reasons"] == refused["reasons"]
+    (entry,) = terminal.json("history")
+    assert (entry["publication"], entry["refused"]) == (1, [refused])
     listed = terminal.run("history").stdout
     assert "REFUSED" in listed and "0.083 below the required 1.000" in listed and refused["report"] in listed
     # Restored: nothing is refused any more, and the attempt stays on record.
@@ -95,20 +93,18 @@ def test_status_and_history_say_refused_until_a_run_passes(terminal: Terminal) -
     terminal.run("run")
     assert terminal.json("status")["refused"] is None
     assert "REFUSED" not in terminal.run("status").stdout
-    assert [entry["kind"] for entry in terminal.json("history")] == ["publish", "refused"]
+    assert [entry["refused"] for entry in terminal.json("history")] == [[refused]]
+    assert "REFUSED" in terminal.run("history").stdout
 
 
 def test_a_version_that_was_refused_and_published_later_stays_on_record_as_both(terminal: Terminal) -> None:
     terminal.run("run", code=3)
     (terminal.made.path.parent / "gold.jsonl").write_text(json.dumps(asked("lift")) + "\n")
     terminal.run("run")
-    found = terminal.json("history")
-    assert [(entry["kind"], entry["publication"]) for entry in found] == [
-        ("publish", 1),
-        ("refused", None),
-        ("publish", 2),
-    ]
-    assert found[1]["lance_version"] == found[2]["lance_version"]
+    first, second = terminal.json("history")
+    assert (first["publication"], second["publication"]) == (1, 2)
+    assert [one["lance_version"] for one in first["refused"]] == [second["lance_version"]]
+    assert second["refused"] == []
     assert terminal.json("status")["refused"] is None
 
 
@@ -121,7 +117,8 @@ def test_what_was_refused_is_known_without_dagster_and_before_the_first_publicat
     status = terminal.json("status")
     assert (status["publication"], status["refused"]["publication"]) == (None, None)
     assert "nothing is published yet" in terminal.run("status").stdout
-    assert [entry["kind"] for entry in terminal.json("history")] == ["refused"]
+    (entry,) = terminal.json("history")
+    assert (entry["publication"], entry["refused"]) == (None, [status["refused"]])
     assert "REFUSED" in terminal.run("history").stdout
 
 
@@ -143,12 +140,9 @@ def test_a_rollback_after_a_refusal_ends_it(tmp_path: Path) -> None:
     terminal.run("run", code=3)
     terminal.run("rollback")
     assert terminal.json("status")["refused"] is None
-    assert [entry["kind"] for entry in terminal.json("history")] == [
-        "publish",
-        "publish",
-        "refused",
-        "rollback",
-    ]
+    found = terminal.json("history")
+    assert [entry["kind"] for entry in found] == ["publish", "publish", "rollback"]
+    assert [len(entry["refused"]) for entry in found] == [0, 1, 0]
 
 
 @pytest.mark.parametrize(

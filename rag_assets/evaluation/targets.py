@@ -75,6 +75,14 @@ class Holdings:
         """Whether some document holds a passage."""
         return "absent" if text in self.missing_passages else "held"
 
+    def at_most(self, other: Holdings) -> Holdings:
+        """The same without what another version lacks."""
+        kept = {
+            name: min(found, other.document(name), key=_ORDER.__getitem__)
+            for name, found in self.documents.items()
+        }
+        return Holdings(kept, {*self.missing_passages, *other.missing_passages})
+
 
 @dataclass(frozen=True)
 class TargetChanges:

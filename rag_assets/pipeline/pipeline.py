@@ -450,6 +450,11 @@ class Pipeline:
             versions.append(Version(before.candidate, before.version))
         return [AnsweredVersion(self, version) for version in versions]
 
+    def is_published(self, candidate: Candidate) -> bool:
+        """Whether a candidate is what readers see."""
+        head = self.log.head()
+        return head is not None and head.candidate == candidate.tag
+
     def snapshot_of(self, candidate: Candidate) -> Snapshot:
         """The snapshot that a candidate was built over; the latest one where that was lost or replaced."""
         latest = self.snapshots.latest()

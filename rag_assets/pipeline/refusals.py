@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from rag_assets.evaluation.files import JSON_FILE, PAGE_FILE, find_report
 from rag_assets.evaluation.refusal import refusal_reasons
@@ -26,10 +25,10 @@ _FOLDER = re.compile(r"^(\d{10})-[0-9a-f]+$")
 
 @dataclass(frozen=True)
 class Refusal:
-    """A version that the gate refused.
+    """A version that the gate refused, with the fields that ``status`` and ``history`` show.
 
     Attributes:
-        version: its Lance version.
+        lance_version: of the table.
         time: of its evaluation, ISO 8601 in UTC.
         reasons: which rule failed, by how much and on which questions, and what else was wrong.
         report: path of the report's page below the store.
@@ -37,38 +36,12 @@ class Refusal:
         metrics: headline metrics, such as ``{"recall@5 hybrid": 0.95}``.
     """
 
-    version: int
+    lance_version: int
     time: str
     reasons: tuple[str, ...]
     report: str
     publication: int | None
     metrics: dict[str, float]
-
-    def as_status(self) -> dict[str, Any]:
-        """The field ``refused`` of ``status``."""
-        return {
-            "lance_version": self.version,
-            "time": self.time,
-            "reasons": list(self.reasons),
-            "report": self.report,
-            "publication": self.publication,
-        }
-
-    def as_history(self) -> dict[str, Any]:
-        """An entry of ``history``: as of a publication, without a number and with the reasons."""
-        return {
-            "publication": None,
-            "lance_version": self.version,
-            "time": self.time,
-            "reason": self.reasons[0],
-            "kind": "refused",
-            "by": "",
-            "changes": {},
-            "metrics": self.metrics,
-            "reasons": list(self.reasons),
-            "report": self.report,
-            "readers_keep": self.publication,
-        }
 
 
 def newest_refusal(objects: ObjectStore, corpus: str, head: Publication | None) -> Refusal | None:
@@ -124,7 +97,7 @@ def refused_versions(objects: ObjectStore, corpus: str, published: Sequence[Publ
 
 def _refusal(report: Report, path: str) -> Refusal:
     return Refusal(
-        version=report.subject.lance_version,
+        lance_version=report.subject.lance_version,
         time=report.created.isoformat(timespec="seconds"),
         reasons=refusal_reasons(report),
         report=f"{path}/{PAGE_FILE}",

@@ -5,6 +5,8 @@ Read from the store and the corpus file's standards.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import asdict
 from typing import Any
 
 from rag_assets.corpus import Corpus
@@ -21,6 +23,16 @@ from rag_assets.publication.publish import headline
 from rag_assets.publication.record import Publication
 from rag_assets.store.objects import ObjectStore
 from rag_assets.store.snapshots import SnapshotStore
+
+_UNPUBLISHED: dict[str, Any] = {
+    "publication": None,
+    "lance_version": None,
+    "reason": "nothing was published yet",
+    "kind": "refused",
+    "by": "",
+    "changes": {},
+    "metrics": {},
+}
 
 
 def status(objects: ObjectStore, corpus: Corpus) -> dict[str, Any]:
@@ -52,19 +64,26 @@ def status(objects: ObjectStore, corpus: Corpus) -> dict[str, Any]:
         "report": f"{path}/{PAGE_FILE}" if path else None,
         "gate": report.gate if report else None,
         "not_measured": why_not_measured(report) if report else None,
-        "refused": refused.as_status() if refused else None,
+        "refused": asdict(refused) if refused else None,
         "last_run": summary(last_run["stages"]) if last_run else None,
     }
 
 
 def history(objects: ObjectStore, corpus: str) -> list[dict[str, Any]]:
-    """The ``history`` object of the command line: all publications, and what was refused in between, oldest first."""
+    """The ``history`` object of the command line: all publications, oldest first.
+
+    A version that was refused stands in ``refused`` of the publication that readers kept. One that was refused before
+    the first publication stands in an entry without a number.
+    """
     publications = PublicationLog(objects, corpus).history()
-    refused = refused_versions(objects, corpus, publications)
-    # A refused version stands behind the publication that readers kept, whatever the clocks said.
-    placed = [(one.number, 0, history_entry(one)) for one in publications]
-    placed += [(one.publication or 0, place, one.as_history()) for place, one in enumerate(refused, 1)]
-    return [entry for _, _, entry in sorted(placed, key=lambda one: one[:2])]
+    refused: defaultdict[int | None, list[dict[str, Any]]] = defaultdict(list)
+    known = {one.number for one in publications}
+    for one in refused_versions(objects, corpus, publications):
+        refused[one.publication if one.publication in known else None].append(asdict(one))
+    entries = [history_entry(one) | {"refused": refused[one.number]} for one in publications]
+    if not refused[None]:
+        return entries
+    return [_UNPUBLISHED | {"time": refused[None][0]["time"], "refused": refused[None]}, *entries]
 
 
 def _measured(objects: ObjectStore, corpus: Corpus, head: Publication) -> tuple[Report | None, str | None]:
@@ -81,7 +100,7 @@ def _measured(objects: ObjectStore, corpus: Corpus, head: Publication) -> tuple[
 
 
 def history_entry(publication: Publication) -> dict[str, Any]:
-    """One row of ``history``."""
+    """One entry of ``history``, without what was refused since."""
     return {
         "publication": publication.number,
         "lance_version": publication.version,
@@ -91,4 +110,5 @@ def history_entry(publication: Publication) -> dict[str, Any]:
         "by": publication.by,
         "changes": dict(publication.changes),
         "metrics": dict(publication.metrics),
+        "refused": [],
     }

@@ -248,6 +248,18 @@ def test_after_a_rollback_it_is_compared_with_what_readers_see_again(bare: Works
     )
 
 
+def test_what_readers_see_already_has_lost_nothing_to_what_a_rollback_took_back(bare: Workspace) -> None:
+    bare.write(
+        "attic.md", "# The attic\n\nUnder the attic rules tenants wait 30 working days for an answer.\n"
+    )
+    bare.run()
+    rollback(bare.objects, bare.name, 1, reason="too early", by="tests")
+    ask(bare, *map(asked, THINGS), asked("rent", id="q", question="Attic rules?", documents=["attic.md"]))
+    configure(bare, ALL_FOUND)
+    report = evaluated(bare)
+    assert ([one.question_id for one in report.stale], report.lost, report.gate) == (["q"], (), "passed")
+
+
 def test_questions_on_nothing_but_new_documents_do_not_stop_a_publication(made: Workspace) -> None:
     for thing in THINGS:
         (made.documents / f"{thing}.md").rename(made.documents / f"new-{thing}.md")
