@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from rag_assets.invalidation.telling import Outcome
     from rag_assets.orchestration.run import RunOutcome
     from rag_assets.pipeline.plan import Plan
+    from rag_assets.pipeline.verification import Verification
     from rag_assets.store.objects import ObjectStore
 
 out = Console()
@@ -199,6 +200,25 @@ def show_findings_of(report: Report) -> None:
 
 def _kept(publication: int | None) -> str:
     return "nothing is published yet" if publication is None else f"readers keep publication {publication}"
+
+
+def show_verification(corpus: str, found: Verification) -> None:
+    """What a full verification found."""
+    from rag_assets.pipeline.verification import damage_in_words
+
+    say(
+        f"{corpus}: publication {found.publication}: {found.rows:,} rows of {found.documents:,} documents compared in "
+        f"{found.seconds:.1f} s"
+    )
+    if found.uncompared:
+        say(
+            f"{found.uncompared:,} documents could not be compared: the stores do not hold all of their chunks any more"
+        )
+    problem = damage_in_words(corpus, found)
+    if problem is None:
+        say("every row is what the stores hold")
+    else:
+        complain(problem)
 
 
 def show_plan(plan: Plan) -> None:

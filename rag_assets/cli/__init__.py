@@ -13,10 +13,12 @@ from rag_assets.cli import gold, inbox, invalidation
 from rag_assets.cli.commands import app
 from rag_assets.cli.evaluate import evaluate
 from rag_assets.cli.quality import quality
+from rag_assets.cli.verify import verify
 from rag_assets.cli.webhooks import webhooks
 
 app.command()(evaluate)
 app.command()(quality)
+app.command()(verify)
 app.command()(webhooks)
 app.add_typer(gold.app, name="gold")
 app.add_typer(invalidation.app, name="invalidation")

@@ -27,7 +27,7 @@ from rag_assets.corpus.evaluation import (
 from rag_assets.corpus.events import Events, Freshness, Schedule, Scheme, Watch, Webhooks
 from rag_assets.corpus.file import load_corpora, load_corpus
 from rag_assets.corpus.gpu import GPU_EMBEDDERS, GPU_GENERATORS, GPU_JUDGES, Gpu
-from rag_assets.corpus.index import FilterType, Index, TextIndex, VectorIndex
+from rag_assets.corpus.index import RESERVED_COLUMNS, FilterType, Index, TextIndex, VectorIndex
 from rag_assets.corpus.invalidation import Invalidation
 from rag_assets.corpus.models import Chunking, Corpus, Parsing, Publication, json_schema
 from rag_assets.corpus.overrides import OVERRIDE_PREFIX
@@ -42,6 +42,7 @@ __all__ = [
     "GPU_GENERATORS",
     "GPU_JUDGES",
     "OVERRIDE_PREFIX",
+    "RESERVED_COLUMNS",
     "Answers",
     "ChatEndpoint",
     "ChatModel",

@@ -100,10 +100,15 @@ class Chunking(Group):
 
 
 class Publication(Group):
-    """What is kept."""
+    """What is kept, and how often it is verified."""
 
     keep: int = Field(
         default=20, ge=2, description="Publications that stay readable and can be rolled back to."
+    )
+    verify_days: float = Field(
+        default=7,
+        ge=0,
+        description="Days after which a run compares every published row with the stores again; 0: every run.",
     )
 
 
@@ -141,7 +146,9 @@ class Corpus(Group):
     )
     evaluation: Evaluation = Field(default=Evaluation(), description="How a candidate is measured.")
     gate: Gate = Field(default=Gate(), description="What a candidate must fulfil to be published.")
-    publication: Publication = Field(default=Publication(), description="What is kept.")
+    publication: Publication = Field(
+        default=Publication(), description="What is kept, and how often it is verified."
+    )
     events: Events | None = Field(
         default=None,
         description="Reindex what changed, as it changes. Unset: runs start by hand or on schedule.",

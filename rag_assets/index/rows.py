@@ -49,6 +49,18 @@ class RowSource:
         """What the documents demand of a table, to be read as often as one likes; poisoned chunks are left out."""
         return Contents(self, documents, schema)
 
+    def whole(self, documents: pl.DataFrame) -> pl.DataFrame:
+        """Those of the documents that have all of their chunks and vectors in the stores."""
+        found = [documents.clear()]
+        for batch in documents.iter_slices(DOCUMENTS):
+            stored = self.chunks.collect(batch["text_key"], ("embedding_key",))
+            keys = stored.explode("embedding_key").drop_nulls()
+            missing = self.embeddings.missing(keys["embedding_key"])
+            partial = keys.filter(pl.col("embedding_key").is_in(missing.implode()))["key"]
+            present = stored.filter(~pl.col("key").is_in(partial.implode()))["key"]
+            found.append(batch.filter(pl.col("text_key").is_in(present.implode())))
+        return pl.concat(found)
+
     def poisoned(self, documents: pl.DataFrame) -> pl.DataFrame:
         """(document_id, text, reason) of chunks that the embedder refused."""
         found = [pl.DataFrame(schema={"document_id": pl.String, "text": pl.String, "reason": pl.String})]

@@ -25,13 +25,7 @@ def table_schema(index: corpus.Index, dimension: int, metadata: Mapping[str, Any
     """
     import pyarrow as pa
 
-    types = {
-        "string": pa.string(),
-        "integer": pa.int64(),
-        "number": pa.float64(),
-        "boolean": pa.bool_(),
-        "strings": pa.list_(pa.string()),
-    }
+    types = _filter_types()
     return pa.schema(
         [
             pa.field("chunk_id", pa.string(), nullable=False),
@@ -50,6 +44,25 @@ def table_schema(index: corpus.Index, dimension: int, metadata: Mapping[str, Any
         ],
         metadata={METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()},
     )
+
+
+def read_filters(schema: pa.Schema) -> dict[str, corpus.FilterType]:
+    """Filter columns of a table and their types, as the corpus file named them that made it."""
+    names = {type: name for name, type in _filter_types().items()}
+    own = [field for field in schema if field.name not in corpus.RESERVED_COLUMNS]
+    return {field.name: names[field.type] for field in own if field.type in names}
+
+
+def _filter_types() -> dict[corpus.FilterType, pa.DataType]:
+    import pyarrow as pa
+
+    return {
+        "string": pa.string(),
+        "integer": pa.int64(),
+        "number": pa.float64(),
+        "boolean": pa.bool_(),
+        "strings": pa.list_(pa.string()),
+    }
 
 
 def read_metadata(schema: pa.Schema) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from rag_assets.orchestration.model_stage import ModelStage, model_asset
 from rag_assets.orchestration.quality import quality_results, quality_specs
 from rag_assets.orchestration.resources import ProgressFor, StoreResource
 from rag_assets.orchestration.tags import BY_TAG
+from rag_assets.orchestration.verification import verification_result, verification_spec
 from rag_assets.parsing.parse import PARSERS, parser_fingerprint
 from rag_assets.parsing.stage import check_quarantine
 from rag_assets.pipeline.pipeline import Pipeline
@@ -215,7 +216,8 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
                 "publication",
                 corpus,
                 "The tag that LanceDB clients follow is at the newest publication. Warns, blocks nothing.",
-            )
+            ),
+            verification_spec(corpus),
         ],
         pool=writer,
         freshness_policy=freshness_policy(corpus),
@@ -234,7 +236,10 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
             return dg.MaterializeResult(
                 metadata=metadata.publication(published, new),
                 data_version=data_version(str(published.number), published.candidate),
-                check_results=[_tag_result(pipeline)],
+                check_results=[
+                    _tag_result(pipeline),
+                    verification_result(pipeline.objects, corpus, published.candidate),
+                ],
             )
 
     told = invalidation_assets(corpus, publication)

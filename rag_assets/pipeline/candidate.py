@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from rag_assets.corpus import Ray
-from rag_assets.errors import DataError, StageIncomplete, StoreUnavailable
+from rag_assets.errors import DataError, StageIncomplete, StoreUnavailable, VerificationFailed
 from rag_assets.index import build, bulk
 from rag_assets.index.candidate import CANDIDATE_PREFIX, Candidate, CandidateStore, Spec
+from rag_assets.index.data_files import data_files
 from rag_assets.index.recall import recall_at_10
 from rag_assets.index.schema import table_schema
-from rag_assets.index.table import open_table, translated
-from rag_assets.index.verify import verify_all, verify_changed, verify_indexes
+from rag_assets.index.table import IndexUnavailable, open_table, translated
+from rag_assets.index.verify import verify_all, verify_indexes
+from rag_assets.pipeline.carried import FILES, Damage, carried_damage, verify_update
 from rag_assets.pipeline.progress import Progress
 from rag_assets.pipeline.work import changed_since
 from rag_assets.publication.documents import everything_changed
 from rag_assets.publication.record import Publication
-from rag_assets.store.snapshots import EMPTY, Snapshot, change_record
+from rag_assets.store.files import warn
+from rag_assets.store.snapshots import Snapshot, change_record
 from rag_assets.streaming import Job, cluster
 
 if TYPE_CHECKING:
@@ -41,7 +45,7 @@ def build_candidate(
     head: Publication | None,
     progress: Progress,
     *,
-    anew: bool = False,
+    damage: Damage | None = None,
 ) -> Candidate:
     """Build, verify and tag the index over a snapshot.
 
@@ -51,84 +55,128 @@ def build_candidate(
         spec: of the index.
         head: what is published, None for nothing.
         progress: told how far it has come.
-        anew: take over no row of what is published.
+        damage: what is wrong with ``head``: then no row of it is taken over.
 
     Raises:
         DataError: no document can be read, so there is nothing to index.
         VerificationFailed: the result is not what the snapshot demands; it is not recorded.
     """
-    name, objects = pipeline.corpus.name, pipeline.objects
-    snapshots = pipeline.snapshots
+    name, plan = pipeline.corpus.name, _Build(pipeline, snapshot, spec, head, progress)
     if snapshot.documents == 0:
         raise DataError(f"{name}: the sources hold no readable document; nothing can be indexed")
     changed = None if head is None else changed_since(pipeline, head, snapshot)
     # Where the difference is not known, everything is written anew.
-    same_rows = head is not None and changed is not None and spec.same_rows_as(head.spec)
-    gone, come = changed or (snapshots.readable(EMPTY), snapshots.readable(snapshot))
-    is_update = same_rows and not anew and come.height <= REBUILD_SHARE * snapshot.documents
-    changes = change_record(gone, come) if same_rows else _everything(pipeline, snapshot, head)
-    progress("candidate", 0, 4)
-    if is_update and head is not None:
-        table = build.update(objects, name, pipeline.rows, head.version, gone, come)
+    if head is None or changed is None or not spec.same_rows_as(head.spec):
+        return plan.write_anew(_everything(pipeline, snapshot, head))
+    gone, come = changed
+    if damage is None:
+        if come.height > REBUILD_SHARE * snapshot.documents:
+            return plan.write_anew(change_record(gone, come))
+        try:
+            return plan.update(head, gone, come)
+        except StageIncomplete:
+            raise
+        except (VerificationFailed, IndexUnavailable):
+            damage = carried_damage(pipeline, snapshot, head, gone, come)
+            if damage is None:
+                raise
+    warn(f"{name}: publication {head.number} {damage.what}; its index is written anew")
+    # Caches may hold what misled readers.
+    changes = _everything(pipeline, snapshot, head) if damage.misled else change_record(gone, come)
+    return plan.write_anew(changes, {"damage": damage.what})
+
+
+@dataclass(frozen=True)
+class _Build:
+    """One build of an index over a snapshot."""
+
+    pipeline: Pipeline
+    snapshot: Snapshot
+    spec: Spec
+    head: Publication | None
+    progress: Progress
+
+    def update(self, head: Publication, gone: pl.DataFrame, come: pl.DataFrame) -> Candidate:
+        """The published table with the rows of some documents replaced."""
+        self.progress("candidate", 0, 4)
+        pipeline, name = self.pipeline, self.pipeline.corpus.name
+        table = build.update(pipeline.objects, name, pipeline.rows, head.version, gone, come)
         trained = int(head.facts.get("trained_rows", 0))
-        text_changed = head.spec.text != spec.text
-    else:
-        come = snapshots.readable(snapshot)
-        schema = table_schema(
-            pipeline.corpus.index, pipeline.rows.dimension(come), _reader_metadata(pipeline, spec)
+        fresh, tag, facts = self._indexed(table, head.spec.text != self.spec.text, trained)
+        limit = FULL_VERIFY_ROWS if pipeline.full_verify_rows is None else pipeline.full_verify_rows
+        chunks = verify_update(pipeline, fresh, self.snapshot, head, gone, come, limit)
+        kept = _poisoned_before(pipeline, head, gone)
+        refused = pipeline.rows.poisoned(self._every() if kept is None else come)
+        facts |= _poison(refused, kept or 0)
+        return self._recorded(fresh, tag, chunks, change_record(gone, come), facts)
+
+    def write_anew(self, changes: pl.DataFrame, facts: Mapping[str, Any] | None = None) -> Candidate:
+        """A table that takes over nothing of the published one."""
+        self.progress("candidate", 0, 4)
+        pipeline, every, rows = self.pipeline, self._every(), self.pipeline.rows
+        metadata = _reader_metadata(pipeline, self.spec)
+        schema = table_schema(pipeline.corpus.index, rows.dimension(every), metadata)
+        load = _bulk_load(pipeline) if every.height >= BULK_DOCUMENTS else None
+        table = build.rebuild(pipeline.objects, pipeline.corpus.name, rows, every, schema, load)
+        fresh, tag, found = self._indexed(table, text_changed=True, trained_rows=0)
+        chunks = verify_all(fresh, rows.contents(every, fresh.schema))
+        found |= {**(facts or {}), **_poison(rows.poisoned(every), 0)}
+        return self._recorded(fresh, tag, chunks, changes, found)
+
+    def _every(self) -> pl.DataFrame:
+        return self.pipeline.snapshots.readable(self.snapshot)
+
+    def _indexed(
+        self, table: LanceTable, text_changed: bool, trained_rows: int
+    ) -> tuple[LanceTable, str, dict[str, Any]]:
+        """A fresh handle of the table with its indexes, pinned to the tag that protects it; the tag; facts."""
+        self.progress("candidate", 1, 4)
+        pipeline, name = self.pipeline, self.pipeline.corpus.name
+        facts = build.build_indexes(
+            table, pipeline.corpus.index, text_changed=text_changed, trained_rows=trained_rows
         )
-        load = _bulk_load(pipeline) if come.height >= BULK_DOCUMENTS else None
-        table = build.rebuild(objects, name, pipeline.rows, come, schema, load)
-        trained, text_changed = 0, True
-    progress("candidate", 1, 4)
-    facts = build.build_indexes(table, pipeline.corpus.index, text_changed=text_changed, trained_rows=trained)
-    progress("candidate", 2, 4)
-    tag = f"{CANDIDATE_PREFIX}{uuid.uuid4().hex}"
-    facts |= _recall(table, pipeline)
-    with translated("protect the candidate"):
-        version = table.version
-        table.tags.create(tag, version)
-    fresh = open_table(objects, name, at=tag)
-    if fresh is None:
-        raise StoreUnavailable(f"{name}: the table vanished while it was being built")
-    limit = FULL_VERIFY_ROWS if pipeline.full_verify_rows is None else pipeline.full_verify_rows
-    if is_update and head is not None and facts["rows"] > limit:
-        removed = gone.join(come, on="document_id", how="anti")["document_id"]
-        # Of what is gone, the stores may not hold the chunks any more: the published version tells how many they were.
-        before = build.count_rows_of(objects, name, head.version, gone["document_id"])
-        after = sum(batch.height for batch in pipeline.rows.contents(come, fresh.schema))
-        verify_changed(
-            fresh, pipeline.rows.contents(come, fresh.schema), removed, head.chunks - before + after
+        self.progress("candidate", 2, 4)
+        tag = f"{CANDIDATE_PREFIX}{uuid.uuid4().hex}"
+        facts |= _recall(table, pipeline)
+        with translated("protect the candidate"):
+            table.tags.create(tag, table.version)
+        fresh = open_table(pipeline.objects, name, at=tag)
+        if fresh is None:
+            raise StoreUnavailable(f"{name}: the table vanished while it was being built")
+        return fresh, tag, facts
+
+    def _recorded(
+        self, table: LanceTable, tag: str, chunks: int, changes: pl.DataFrame, facts: Mapping[str, Any]
+    ) -> Candidate:
+        """The candidate, when its rows were verified."""
+        verify_indexes(table)
+        self.progress("candidate", 3, 4)
+        pipeline, name = self.pipeline, self.pipeline.corpus.name
+        files = data_files(pipeline.objects, name, table)
+        candidate = Candidate(
+            version=table.version,
+            base=self.head.number if self.head else 0,
+            snapshot=self.snapshot.number,
+            spec=self.spec,
+            documents=self.snapshot.documents,
+            chunks=chunks,
+            tag=tag,
+            changes=dict(changes.group_by("change").len().iter_rows()),
+            facts=facts,
+            about={
+                "embedder": dict(pipeline.vectors_about),
+                "spec": asdict(self.spec),
+                FILES: {file: mark for marks in files.values() for file, mark in marks.items()},
+            },
         )
-        chunks = head.chunks - before + after
-    else:
-        every = snapshots.readable(snapshot) if is_update else come
-        chunks = verify_all(fresh, pipeline.rows.contents(every, fresh.schema))
-    verify_indexes(fresh)
-    progress("candidate", 3, 4)
-    poisoned = pipeline.rows.poisoned(come)
-    kept = _poisoned_before(pipeline, head, gone) if is_update and head is not None else 0
-    if kept is None:
-        poisoned, kept = pipeline.rows.poisoned(snapshots.readable(snapshot)), 0
-    candidate = Candidate(
-        version=version,
-        base=head.number if head else 0,
-        snapshot=snapshot.number,
-        spec=spec,
-        documents=snapshot.documents,
-        chunks=chunks,
-        tag=tag,
-        changes=dict(changes.group_by("change").len().iter_rows()),
-        facts={
-            **facts,
-            "poisoned": kept + poisoned.height,
-            "poisoned_sample": poisoned.head(5).to_dicts(),
-        },
-        about={"embedder": dict(pipeline.vectors_about), "spec": asdict(spec)},
-    )
-    CandidateStore(objects, name).write(candidate, changes)
-    progress("candidate", 4, 4)
-    return candidate
+        CandidateStore(pipeline.objects, name).write(candidate, changes)
+        self.progress("candidate", 4, 4)
+        return candidate
+
+
+def _poison(refused: pl.DataFrame, kept: int) -> dict[str, Any]:
+    """How many chunks the embedder refused, ``kept`` of unchanged documents among them, and some of the others."""
+    return {"poisoned": kept + refused.height, "poisoned_sample": refused.head(5).to_dicts()}
 
 
 def _everything(pipeline: Pipeline, snapshot: Snapshot, head: Publication | None) -> pl.DataFrame:

@@ -239,6 +239,8 @@ def _warnings(candidate: Candidate, quarantined: int, undiagnosed: int) -> list[
         found.append(f"{quarantined} documents are quarantined and cannot be found.")
     if candidate.facts.get("poisoned"):
         found.append(f"{candidate.facts['poisoned']} chunks could not be embedded and cannot be found.")
+    if candidate.facts.get("damage"):
+        found.append(f"What was published before {candidate.facts['damage']}; its index was written anew.")
     if undiagnosed:
         found.append(f"{undiagnosed} further questions went wrong; they were not diagnosed.")
     return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, fields
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from rag_assets.answers.asking import AskCounts
@@ -39,12 +39,14 @@ from rag_assets.parsing.batch import DocumentCounts
 from rag_assets.parsing.stage import check_quarantine, update_documents
 from rag_assets.pipeline.answers import AnsweredVersion, Version
 from rag_assets.pipeline.candidate import build_candidate
+from rag_assets.pipeline.carried import Damage
 from rag_assets.pipeline.evaluation import evaluate_candidate
 from rag_assets.pipeline.events import EventCounts, acknowledge, apply_events
 from rag_assets.pipeline.making import made_ahead, make_chunks, make_vectors
 from rag_assets.pipeline.progress import Progress, silent
 from rag_assets.pipeline.quality import check_quality, require_quality
 from rag_assets.pipeline.runs import RunRecords
+from rag_assets.pipeline.verification import damage_of
 from rag_assets.pipeline.work import chunk_frames, documents_to_process, restore
 from rag_assets.publication.documents import require_nothing_erased
 from rag_assets.publication.log import PublicationLog
@@ -310,26 +312,22 @@ class Pipeline:
         mend(self.objects, self.corpus.name)
         head = self.log.head()
         spec = self.spec(snapshot)
-        damaged = [] if head is None else damaged_files(self.objects, self.corpus.name, head.version)
+        damage = None if head is None else self.damage(head)
         state: BuildState
         if (latest := self._built_on(head, spec)) is not None:
             candidate, state = latest, "reused"
         elif head is not None and spec.digest in head.held:
-            if damaged:
+            if damage is not None:
                 raise VerificationFailed(
-                    f"{self.corpus.name}: publication {head.number} has lost {damaged[0]} of its index, and what a run "
-                    "would build was taken back by a rollback: go to another publication (rag-assets rollback "
-                    f"{self.corpus.name} --to N), or change the documents and run again"
+                    f"{self.corpus.name}: publication {head.number} {damage.what}, and what a run would build was taken "
+                    f"back by a rollback: go to another publication (rag-assets rollback {self.corpus.name} --to N), or "
+                    "change the documents and run again"
                 )
             candidate, state = self._published(head), "held"
-        elif head is not None and head.spec == spec and not damaged:
+        elif head is not None and head.spec == spec and damage is None:
             candidate, state = self._published(head), "unchanged"
         else:
-            if damaged and head is not None:
-                warn(
-                    f"{self.corpus.name}: publication {head.number} has lost {damaged[0]} of its index; it is built anew"
-                )
-            candidate, state = self._build(snapshot, spec, head, anew=bool(damaged)), "built"
+            candidate, state = self._build(snapshot, spec, head, damage), "built"
         self._record(
             "candidate", {"state": state, "version": candidate.version, "rows": candidate.chunks}, started
         )
@@ -455,6 +453,13 @@ class Pipeline:
         head = self.log.head()
         return head is not None and head.candidate == candidate.tag
 
+    def damage(self, head: Publication) -> Damage | None:
+        """What is wrong with what is published; None where nothing is known to be."""
+        files = damaged_files(self.objects, self.corpus.name, head.version)
+        if files:
+            return Damage(f"has lost {files[0]} of its index", misled=False)
+        return damage_of(self.objects, self.corpus.name, head)
+
     def snapshot_of(self, candidate: Candidate) -> Snapshot:
         """The snapshot that a candidate was built over; the latest one where that was lost or replaced."""
         latest = self.snapshots.latest()
@@ -497,9 +502,12 @@ class Pipeline:
             about=head.about,
         )
 
-    def _build(self, snapshot: Snapshot, spec: Spec, head: Publication | None, *, anew: bool) -> Candidate:
+    def _build(
+        self, snapshot: Snapshot, spec: Spec, head: Publication | None, damage: Damage | None
+    ) -> Candidate:
+        build = partial(build_candidate, self, snapshot, spec, head, self._progress, damage=damage)
         try:
-            return build_candidate(self, snapshot, spec, head, self._progress, anew=anew)
+            return build()
         except StageIncomplete:
             if head is None:
                 raise
@@ -507,7 +515,7 @@ class Pipeline:
             # and what is lacking is made anew.
             self.chunks(everything=True)
             self.embeddings(everything=True)
-            return build_candidate(self, snapshot, spec, head, self._progress, anew=anew)
+            return build()
 
     def _record(self, stage: str, facts: dict[str, Any], started: float) -> None:
         self.runs.record(self.run_id, stage, {**facts, "seconds": time.perf_counter() - started})

@@ -104,7 +104,7 @@ def plan(
         head = pipeline.log.head()
         spec = pipeline.spec(snapshot)
         # What is published is not held, whatever a rollback took back: as ``Pipeline.candidate`` has it.
-        changed = head is None or head.spec != spec
+        changed = head is None or head.spec != spec or pipeline.damage(head) is not None
         held = changed and head is not None and spec.digest in head.held
         return Plan(
             corpus=corpus.name,
