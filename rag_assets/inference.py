@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from rag_assets import corpus
+from rag_assets.corpus.vllm import NGRAM_MAX, NGRAM_MIN
 from rag_assets.errors import ConfigurationError, EmbeddingFailed, ModelError, ModelUnavailable, install
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ class EngineSettings:
             found["speculative_config"] = {
                 "method": "ngram",
                 "num_speculative_tokens": settings.ngram_tokens,
-                "prompt_lookup_max": 4,
+                "prompt_lookup_min": NGRAM_MIN,
+                "prompt_lookup_max": NGRAM_MAX,
             }
         return found
 

@@ -9,6 +9,7 @@ from rag_assets import corpus
 from rag_assets.answers.chat import Chat
 from rag_assets.answers.chat_endpoint import ChatEndpoint
 from rag_assets.answers.chat_engine import ChatEngine
+from rag_assets.corpus.vllm import NGRAM_MIN
 from rag_assets.embedding.model_files import identity_of
 
 
@@ -30,7 +31,10 @@ def identity(config: corpus.ChatModel) -> Mapping[str, Any]:
     """
     if isinstance(config, corpus.ChatEndpoint):
         return {"model": config.model, "temperature": config.temperature, "max_tokens": config.max_tokens}
+    # Guesses change no reply, but for a fault of vLLM: what was guessed from shorter repetitions is asked again.
+    guessed = {"guessed_from": NGRAM_MIN} if config.vllm.ngram_tokens else {}
     return {
+        **guessed,
         "model": config.model,
         "files": identity_of(config.model, config.revision),
         "dtype": config.dtype,

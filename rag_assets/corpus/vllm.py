@@ -8,6 +8,14 @@ from pydantic import Field
 
 from rag_assets.corpus.base import Group
 
+NGRAM_MIN, NGRAM_MAX = 8, 16
+"""Tokens that must repeat before what followed them is guessed.
+
+Shorter repetitions, such as those of punctuation and field names, corrupt structured output (vllm-project/vllm#40875:
+half of the replies from 2 tokens on, hardly any from 8), and generators and judges ask for nothing else. vLLM takes the
+maximum for the minimum where only that is given, so both are.
+"""
+
 
 class Vllm(Group):
     """How a vLLM engine is built. Names are those of vLLM's engine arguments."""
@@ -38,7 +46,7 @@ class Vllm(Group):
         ge=0,
         le=32,
         description="Tokens guessed at a time from repetitions in the prompt (n-gram speculative decoding); 0: none. "
-        "Pays where replies quote their contexts.",
+        "Pays where replies quote their contexts; from repetitions of 8 tokens on, since shorter ones corrupt JSON.",
     )
     enforce_eager: bool = Field(
         default=False, description="Start sooner and run slower: no graphs are compiled."
