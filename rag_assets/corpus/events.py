@@ -98,7 +98,10 @@ class Events(Group):
         default=60.0, ge=0, le=86_400, description="A run starts at the latest this long after an event."
     )
     max_attempts: int = Field(
-        default=5, ge=1, le=100, description="Runs that may fail over an event; then it is set aside as dead."
+        default=5,
+        ge=1,
+        le=100,
+        description="Runs that may fail over an event, the last of them over it alone; then it is set aside as dead.",
     )
 
     @model_validator(mode="after")

@@ -100,12 +100,21 @@ class Database:
 
     def _make_table(self) -> None:
         with self.transaction("open") as connection:
-            if inspect(connection).has_table(changes.name):
+            if _has_all_columns(connection):
                 return
             if self.path is None:
                 # IF NOT EXISTS alone fails for one of two who make it at once.
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_CREATION_KEY})"))
             METADATA.create_all(connection)
+            if not _has_all_columns(connection):  # made by a version that had no such column
+                connection.execute(text(f"ALTER TABLE {changes.name} ADD COLUMN together INTEGER"))
+
+
+def _has_all_columns(connection: Connection) -> bool:
+    found = inspect(connection)
+    return found.has_table(changes.name) and any(
+        column["name"] == "together" for column in found.get_columns(changes.name)
+    )
 
 
 def _parsed(url: str | URL) -> URL:

@@ -10,7 +10,7 @@ from rag_assets.inbox.entry import Entry
 from rag_assets.inbox.event import URGENT, Pending, State
 from rag_assets.inbox.tables import changes
 
-_COLUMNS = [column for column in changes.c if column is not changes.c.content]
+_COLUMNS = [column for column in changes.c if column.name not in ("content", "together")]
 _SIZE = func.length(changes.c.content).label("size")
 
 
@@ -35,7 +35,9 @@ def retry(connection: Connection, corpus: str, event: str) -> int:
     return connection.execute(
         update(changes)
         .where(changes.c.corpus == corpus, changes.c.event == event, changes.c.state == "dead")
-        .values(state="pending", attempts=0, run_id=None, reason=None, changed=datetime.now(UTC))
+        .values(
+            state="pending", attempts=0, run_id=None, together=None, reason=None, changed=datetime.now(UTC)
+        )
     ).rowcount
 
 

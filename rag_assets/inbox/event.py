@@ -48,6 +48,23 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspects:
+    """Pending changes that a run had taken together when it failed: one of them may be to blame.
+
+    Attributes:
+        run_id: of that run.
+        together: how many it had taken.
+    """
+
+    run_id: str
+    together: int
+
+
+Among = Suspects | Literal["all", "fresh"]
+"""Which pending changes are meant: all, those that no run has failed over, or those that one has."""
+
+
+@dataclass(frozen=True, slots=True)
 class Brought:
     """When a document was last brought, by the sender's time; None when never.
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from rag_assets.inbox import entries, settling, taking
 from rag_assets.inbox.database import Database
 from rag_assets.inbox.entry import Entry
-from rag_assets.inbox.event import Brought, Change, Pending, Received, State
+from rag_assets.inbox.event import Among, Brought, Change, Pending, Received, State, Suspects
 from rag_assets.inbox.exclusive import exclusive
 from rag_assets.inbox.tables import changes
 
@@ -87,7 +87,12 @@ class Inbox:
         return exclusive(self._database, corpus, wait_seconds)
 
     def take(
-        self, corpus: str, run_id: str, limit: int = BATCH_ROWS, max_bytes: int = BATCH_BYTES
+        self,
+        corpus: str,
+        run_id: str,
+        limit: int = BATCH_ROWS,
+        max_bytes: int = BATCH_BYTES,
+        among: Among = "all",
     ) -> Sequence[Received]:
         """Some pending changes for a run; the next call gives others, and nothing when all are taken.
 
@@ -101,12 +106,21 @@ class Inbox:
             run_id: of the attempt: a second attempt under the same name gets nothing again.
             limit: changes, at most.
             max_bytes: of content, at most; one change is given even if it is larger.
+            among: which of the pending changes.
         """
         with self._database.transaction("take from") as connection:
-            return taking.take(connection, corpus, run_id, limit, max_bytes)
+            return taking.take(connection, corpus, run_id, limit, max_bytes, among)
+
+    def suspects(self, corpus: str) -> Sequence[Suspects]:
+        """What runs had taken together when they failed, as far as it is still pending; the least tried first."""
+        with self._database.transaction("read") as connection:
+            return taking.suspects(connection, corpus)
 
     def release(self, corpus: str, run_id: str) -> int:
-        """Give back what a run has taken when something else is to blame: the attempt does not count."""
+        """Give back what a run has taken when something else is to blame: the attempt does not count.
+
+        Changes that an earlier run had failed over stay suspects.
+        """
         with self._database.transaction("give back to") as connection:
             return taking.release(connection, corpus, run_id)
 
@@ -155,7 +169,11 @@ class Inbox:
             settling.dead(connection, reasons)
 
     def give_up(self, corpus: str, max_attempts: int) -> int:
-        """Set aside what so many runs have taken in vain. Returns how many changes."""
+        """Set aside what so many runs have taken in vain. Returns how many changes.
+
+        Not a change that the last run had taken together with others which failed as often: one of those may
+        be to blame.
+        """
         with self._database.transaction("write to") as connection:
             return settling.give_up(connection, corpus, max_attempts)
 

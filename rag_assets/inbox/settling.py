@@ -77,7 +77,7 @@ def revive(connection: Connection, corpus: str, documents: Sequence[str], reason
             changes.c.state == "dead",
             changes.c.reason == reason,
         )
-        .values(state="pending", run_id=None, changed=datetime.now(UTC))
+        .values(state="pending", run_id=None, together=None, changed=datetime.now(UTC))
     ).rowcount
 
 
@@ -96,7 +96,12 @@ def give_up(connection: Connection, corpus: str, max_attempts: int) -> int:
     attempts = cast(changes.c.attempts, String)
     return connection.execute(
         update(changes)
-        .where(changes.c.corpus == corpus, changes.c.state == "pending", changes.c.attempts >= max_attempts)
+        .where(
+            changes.c.corpus == corpus,
+            changes.c.state == "pending",
+            changes.c.attempts >= max_attempts,
+            changes.c.together == 1,
+        )
         .values(
             state="dead",
             changed=datetime.now(UTC),

@@ -61,6 +61,9 @@ changes = Table(
     Column("changed", Moment, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("run_id", Text),
+    # Changes that the last attempt had taken and that had been taken as often or more often, this one included.
+    # Null before the first attempt, and in rows of earlier versions.
+    Column("together", Integer),
     Column("reason", Text),
     Column("snapshot", BigInteger),
     Column("publication", BigInteger),

@@ -9,9 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, exists, func, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    case,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
 
-from rag_assets.inbox.event import URGENT, Brought, Change, Received
+from rag_assets.inbox.event import URGENT, Among, Brought, Change, Received, Suspects
 from rag_assets.inbox.tables import changes, later
 
 _newer = changes.alias("newer")
@@ -44,13 +57,12 @@ def supersede(connection: Connection, corpus: str) -> int:
     ).rowcount
 
 
-def take(connection: Connection, corpus: str, run_id: str, limit: int, max_bytes: int) -> list[Received]:
+def take(
+    connection: Connection, corpus: str, run_id: str, limit: int, max_bytes: int, among: Among
+) -> list[Received]:
     """See ``Inbox.take``."""
-    waiting = and_(
-        changes.c.corpus == corpus,
-        changes.c.state == "pending",
-        or_(changes.c.run_id.is_(None), changes.c.run_id != run_id),
-    )
+    pending = and_(changes.c.corpus == corpus, changes.c.state == "pending")
+    waiting = and_(pending, _is_among(among), or_(changes.c.run_id.is_(None), changes.c.run_id != run_id))
     erasures = select(changes.c.number).where(waiting, changes.c.kind == "erase").order_by(changes.c.number)
     numbers = [*connection.execute(erasures.limit(limit)).scalars()]
     if not numbers:
@@ -69,8 +81,25 @@ def take(connection: Connection, corpus: str, run_id: str, limit: int, max_bytes
         .values(attempts=changes.c.attempts + 1, run_id=run_id)
         .returning(changes)
     ).all()
+    _count_peers(connection, and_(pending, changes.c.run_id == run_id))
     place = {number: index for index, number in enumerate(numbers)}
     return [_received(row) for row in sorted(rows, key=lambda row: place[row.number])]
+
+
+def _count_peers(connection: Connection, taken: ColumnElement[bool]) -> None:
+    """Note with each change that a run has taken how many of these have been taken as often or more often."""
+    groups = connection.execute(
+        select(changes.c.attempts, func.count())
+        .where(taken)
+        .group_by(changes.c.attempts)
+        .order_by(changes.c.attempts.desc())
+    )
+    together = 0
+    for attempts, count in groups.tuples().all():
+        together += count
+        connection.execute(
+            update(changes).where(taken, changes.c.attempts == attempts).values(together=together)
+        )
 
 
 def release(connection: Connection, corpus: str, run_id: str) -> int:
@@ -78,8 +107,35 @@ def release(connection: Connection, corpus: str, run_id: str) -> int:
     return connection.execute(
         update(changes)
         .where(changes.c.corpus == corpus, changes.c.state == "pending", changes.c.run_id == run_id)
-        .values(attempts=changes.c.attempts - 1, run_id=None)
+        .values(
+            attempts=changes.c.attempts - 1,
+            # What a run had failed over before stays a suspect.
+            run_id=case((changes.c.attempts > 1, changes.c.run_id)),
+            together=case((changes.c.attempts > 1, changes.c.together)),
+        )
     ).rowcount
+
+
+def suspects(connection: Connection, corpus: str) -> list[Suspects]:
+    """See ``Inbox.suspects``."""
+    size = func.coalesce(func.max(changes.c.together), func.count())
+    found = connection.execute(
+        select(changes.c.run_id, size)
+        .where(changes.c.corpus == corpus, changes.c.state == "pending", changes.c.run_id.is_not(None))
+        .group_by(changes.c.run_id)
+        .order_by(func.min(changes.c.attempts), func.min(changes.c.number))
+    )
+    return [Suspects(*row) for row in found.tuples()]
+
+
+def _is_among(among: Among) -> ColumnElement[bool]:
+    match among:
+        case Suspects():
+            return changes.c.run_id == among.run_id
+        case "fresh":
+            return changes.c.run_id.is_(None)
+        case "all":
+            return true()
 
 
 def brought(connection: Connection, corpus: str, documents: Sequence[str]) -> dict[str, Brought]:

@@ -8,9 +8,10 @@ and the next run ends in the same state.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, field, replace
 from datetime import datetime
+from operator import add
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -18,7 +19,7 @@ import polars as pl
 from rag_assets.errors import ConfigurationError, WorldError
 from rag_assets.inbox.event import Brought, Received
 from rag_assets.invalidation.deliver import deliver
-from rag_assets.parsing.batch import parse_ahead
+from rag_assets.parsing.batch import DocumentCounts, parse_ahead
 from rag_assets.pipeline.event_actions import NOT_CREATED, Delete, Erase, Lift, Look, Put, Refuse, decide
 from rag_assets.publication.log import PublicationLog
 from rag_assets.sources.open import open_sources
@@ -30,7 +31,6 @@ from rag_assets.store.snapshots import QUARANTINED, Snapshot, SnapshotStore
 
 if TYPE_CHECKING:
     from rag_assets.inbox import Inbox
-    from rag_assets.parsing.batch import DocumentCounts
     from rag_assets.pipeline.pipeline import Pipeline
 
 
@@ -45,6 +45,11 @@ class EventCounts:
     absent: int = 0  # of those applied: deletions and erasures of documents that were not there
 
 
+_Done = tuple[Snapshot, DocumentCounts, EventCounts]
+PARTS = 8
+"""Into how many parts the events of a failed run are divided: five runs find one event among 4,000."""
+
+
 @dataclass(slots=True)
 class _Run:
     """What the batches of one run have named so far."""
@@ -57,10 +62,11 @@ class _Run:
     erased: int = 0
 
 
-def apply_events(
-    pipeline: Pipeline, inbox: Inbox, *, everything: bool
-) -> tuple[Snapshot, DocumentCounts, EventCounts]:
+def apply_events(pipeline: Pipeline, inbox: Inbox, *, everything: bool) -> _Done:
     """Bring the snapshot up to the events that wait, and to the sources.
+
+    Events that a failed run had taken are tried again in parts, each for itself and after all others, so that
+    a few runs later the one to blame fails alone.
 
     Args:
         pipeline: the corpus's stages.
@@ -80,23 +86,45 @@ def apply_events(
     with inbox.exclusive(name):
         inbox.give_up(name, settings.max_attempts)
         try:
-            return _apply(pipeline, inbox, everything)
-        except (WorldError, ConfigurationError):
-            # Not the events' fault: they wait until what is down is up again, or set right.
-            inbox.release(name, pipeline.run_id)
+            # Suspects come last: what fails before them is not their fault, and counts for none of them.
+            done = _apply(pipeline, inbox, _fresh(pipeline, inbox), everything)
+            for suspects in inbox.suspects(name):
+                size = -(-suspects.together // PARTS)
+                while part := inbox.take(name, pipeline.run_id, size, among=suspects):
+                    done = _summed(done, _apply(pipeline, inbox, [part], everything=False))
+            return done
+        except BaseException as error:
+            if _is_blameless(error):
+                inbox.release(name, pipeline.run_id)
             raise
 
 
+def _is_blameless(error: BaseException) -> bool:
+    """Whether a run failed through no fault of its events: they wait until what is down is up again, or set right."""
+    if isinstance(error, Exception):
+        return isinstance(error, (WorldError, ConfigurationError))
+    # An interrupt, by whatever name. A panic of a Rust library is no Exception either, and may be an event's fault.
+    return type(error).__name__ != "PanicException"
+
+
+def _fresh(pipeline: Pipeline, inbox: Inbox) -> Iterator[Sequence[Received]]:
+    """All events that no run has failed over, batch by batch."""
+    while batch := inbox.take(pipeline.corpus.name, pipeline.run_id, among="fresh"):
+        yield batch
+
+
 def _apply(
-    pipeline: Pipeline, inbox: Inbox, everything: bool
-) -> tuple[Snapshot, DocumentCounts, EventCounts]:
+    pipeline: Pipeline, inbox: Inbox, batches: Iterable[Sequence[Received]], everything: bool
+) -> _Done:
     name = pipeline.corpus.name
     erasures = ErasureLog(pipeline.objects, name)
     found, taken = _Run(), 0
-    while batch := inbox.take(name, pipeline.run_id):
+    for batch in batches:
         taken += len(batch)
         _carry_out(pipeline, inbox, erasures, batch, found)
     before = pipeline.snapshots.latest()
+    if not everything and not taken and before.number:
+        return before, DocumentCounts(), EventCounts()
     snapshot, counts = pipeline.update_snapshot(None if everything else list(found.documents))
     found.dead.update(_without_effect(pipeline, before, snapshot, found))
     _renew_marks(inbox, erasures, name, found)
@@ -106,6 +134,12 @@ def _apply(
     inbox.applied(applied, snapshot.number, absent)
     inbox.dead(found.dead)
     return snapshot, counts, EventCounts(taken, len(applied), found.erased, len(found.dead), len(absent))
+
+
+def _summed(one: _Done, other: _Done) -> _Done:
+    """The later snapshot, and what was done for both."""
+    documents = DocumentCounts(*map(add, astuple(one[1]), astuple(other[1])))
+    return other[0], documents, EventCounts(*map(add, astuple(one[2]), astuple(other[2])))
 
 
 def acknowledge(inbox: Inbox, objects: ObjectStore, corpus: str) -> int:

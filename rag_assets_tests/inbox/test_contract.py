@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 
 from rag_assets.inbox import Change, Inbox, Pending
-from rag_assets.inbox.event import Brought
+from rag_assets.inbox.event import Brought, Suspects
 from rag_assets.inbox.inbox import REMEMBERED
 from rag_assets_tests.inbox.changes import NOON, change, states
 
@@ -282,6 +282,38 @@ def test_what_runs_failed_over_too_often_is_set_aside_with_the_last_run(inbox: I
     assert states(inbox) == {"1": "dead", "2": "pending"}
     reason = inbox.find(CORPUS, "1")[0].reason
     assert reason == "runs that took it and failed: 2, the last was run two"
+
+
+def test_what_failed_together_is_not_given_up(inbox: Inbox) -> None:
+    accept(inbox, *(change(name, event=name) for name in "abcd"))
+    for number in range(5):
+        assert len(inbox.take(CORPUS, f"run {number}")) == 4
+    assert inbox.give_up(CORPUS, 2) == 0
+    assert inbox.suspects(CORPUS) == [Suspects("run 4", 4)]
+
+
+def test_suspects_are_taken_apart_from_what_is_fresh(inbox: Inbox) -> None:
+    accept(inbox, *(change(name, event=name) for name in "abcd"))
+    inbox.take(CORPUS, "one")
+    accept(inbox, change("e", event="e"))
+    (group,) = inbox.suspects(CORPUS)
+    assert [received.change.event for received in inbox.take(CORPUS, "two", among="fresh")] == ["e"]
+    (taken,) = inbox.take(CORPUS, "two", 1, among=group)
+    inbox.applied([taken.number], 1)
+    assert [received.change.event for received in inbox.take(CORPUS, "two", 1, among=group)] == ["b"]
+    assert inbox.suspects(CORPUS) == [Suspects("two", 2), Suspects("one", 4)]
+    assert inbox.suspects("other") == []
+
+
+def test_a_suspect_that_is_given_back_stays_one(inbox: Inbox) -> None:
+    accept(inbox, change("a", event="a"), change("b", event="b"))
+    inbox.take(CORPUS, "one")
+    (group,) = inbox.suspects(CORPUS)
+    assert len(inbox.take(CORPUS, "two", 1, among=group)) == 1
+    assert inbox.release(CORPUS, "two") == 1
+    assert [entry.attempts for entry in inbox.list(CORPUS)] == [1, 1]
+    assert len(inbox.suspects(CORPUS)) == 2
+    assert inbox.take(CORPUS, "three", among="fresh") == []
 
 
 def test_a_dead_event_can_be_tried_again_as_if_it_were_new(inbox: Inbox) -> None:

@@ -14,6 +14,7 @@ import pytest
 from rag_assets.errors import ConfigurationError, InboxUnavailable
 from rag_assets.inbox import Inbox, open_inbox
 from rag_assets.inbox.database import Database
+from rag_assets.inbox.event import Suspects
 from rag_assets.settings import Settings
 from rag_assets_tests.inbox.changes import change
 from rag_assets_tests.servers import SECRET_KEY, PostgresServer, free_ports
@@ -171,3 +172,21 @@ def test_postgres_flushes_every_commit_whatever_others_need(
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == ours
     engine.dispose()
+
+
+def test_a_table_that_an_earlier_version_made_gets_the_columns_that_it_lacks(inbox_url: str) -> None:
+    inbox = Inbox.open(inbox_url)
+    inbox.accept("handbook", [change(event="e1")])
+    inbox.accept("handbook", [change("b.md", event="e2")])
+    inbox.take("handbook", "run")
+    inbox.close()
+    database = Database.open(inbox_url)
+    with database.transaction("change") as connection:
+        connection.exec_driver_sql("ALTER TABLE rag_inbox_changes DROP COLUMN together")
+    database.engine.dispose()
+    with ThreadPoolExecutor(4) as pool:
+        opened = [*pool.map(Inbox.open, [inbox_url] * 4)]
+    assert opened[0].suspects("handbook") == [Suspects("run", 2)]
+    assert len(opened[1].take("handbook", "next")) == 2
+    for one in opened:
+        one.close()
