@@ -87,7 +87,7 @@ def check(corpus: CorpusName, as_json: AsJson = False) -> None:
             say(
                 f"{found.name}: {len(gold.questions)} questions, {len(stale)} stale, "
                 f"{len(unmeetable - stale)} with a passage that stands nowhere, {len(findings)} findings, "
-                f"{len(gold.proposals)} proposals wait for a yes"
+                f"{len(gold.proposals)} proposals wait for a yes, {len(gold.retired)} retired"
             )
             number = SnapshotStore(objects, found.name).latest().number
             say(f"As of snapshot {number}, made by the last run; the sources may have changed since.")
