@@ -7,7 +7,6 @@ in the table cannot get into the next one. Readers are pinned to tags and see no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -25,7 +24,6 @@ Load = Callable[[pl.DataFrame, "pa.Schema"], None]
 """Adds the rows of documents to the table of a schema, in one commit."""
 SLICE = 10_000  # ids per delete predicate
 MAX_SEGMENTS = 8  # vector index segments before they are merged
-KEEP_HISTORY = timedelta(days=36_500)  # optimize() must not prune: tags hold old versions
 
 
 def rebuild(
@@ -104,8 +102,7 @@ def build_indexes(
     from lancedb.index import FTS, BTree, IvfSq, LabelList
 
     with translated("index the candidate"):
-        # Compacts small files and folds new rows into the indexes that are there.
-        table.optimize(cleanup_older_than=KEEP_HISTORY)
+        _optimize(table)
         present = {name for found in table.list_indices() for name in found.columns}
         for column in ("chunk_id", "document_id", *sorted(index.filters)):
             if column not in present:
@@ -128,7 +125,7 @@ def build_indexes(
         elif _segments(table) > MAX_SEGMENTS:
             table.to_lance().optimize.optimize_indices(num_indices_to_merge=1_000_000)
             table.checkout_latest()  # type: ignore[no-untyped-call]
-            table.optimize(cleanup_older_than=KEEP_HISTORY)
+            _optimize(table)
         kinds = {found.name: str(found.index_type) for found in table.list_indices()}
     return {"rows": total, "indexes": kinds, "trained_rows": trained_rows}
 
@@ -139,6 +136,18 @@ def retrain(table: LanceTable, index: corpus.Index) -> None:
 
     with translated("train the vector index"):
         table.create_index("vector", config=IvfSq(distance_type=index.distance))
+
+
+def _optimize(table: LanceTable) -> None:
+    """Compact small files, and fold new rows into the indexes that are there.
+
+    LanceDB's own ``optimize`` does the same, and also deletes files that no version names and that are old by
+    the clock of this machine: those of another machine's build may be among them. That is left to retention.
+    """
+    optimizer = table.to_lance().optimize
+    optimizer.compact_files()
+    optimizer.optimize_indices()
+    table.checkout_latest()  # type: ignore[no-untyped-call]
 
 
 def _add(table: LanceTable, rows: RowSource, documents: pl.DataFrame, schema: pa.Schema) -> None:

@@ -206,6 +206,19 @@ def test_files_of_a_build_in_progress_survive_a_machine_whose_clock_is_far_ahead
     assert not in_progress.exists(), "a month old, and of no version"
 
 
+def test_files_of_a_build_in_progress_survive_another_build_by_such_a_machine(workspace: Workspace) -> None:
+    in_progress = Path(workspace.store) / "index" / f"{workspace.name}.lance" / "data" / f"{0:050}.lance"
+    in_progress.write_bytes(b"rows of a build in progress")
+    os.utime(in_progress, (time.time() - 8 * 86_400,) * 2)  # as a clock that is eight days ahead has it
+    pipeline, _ = workspace.pipeline()
+    workspace.write("a.md", "# Penguins\n\nPenguins swim in warm water.")
+    pipeline.documents()
+    pipeline.chunks()
+    pipeline.embeddings()
+    assert pipeline.candidate()[1] == "built"
+    assert in_progress.exists()
+
+
 def test_the_store_tells_the_time(store_url: str) -> None:
     objects = ObjectStore.open(store_url)
     first = objects.now()
