@@ -28,11 +28,11 @@ EDITS: Sequence[tuple[int, Edit]] = (
     (6, edits.delete_document),
     (2, edits.break_document),
     (6, edits.revert_document),
-    (4, edits.revert_wanted),
+    (8, edits.revert_wanted),
     (3, edits.mend_broken),
     (2, edits.touch_document),
     (4, edits.change_setting),
-    (1, edits.retire_questions),
+    (2, edits.retire_questions),
 )
 
 OPERATIONS: Sequence[tuple[int, Operation]] = (
