@@ -28,11 +28,12 @@ EDITS: Sequence[tuple[int, Edit]] = (
     (6, edits.delete_document),
     (2, edits.break_document),
     (6, edits.revert_document),
-    (8, edits.revert_wanted),
+    (4, edits.revert_wanted),
+    (7, edits.mend_refusal),
     (3, edits.mend_broken),
     (2, edits.touch_document),
     (4, edits.change_setting),
-    (2, edits.retire_questions),
+    (1, edits.retire_questions),
 )
 
 OPERATIONS: Sequence[tuple[int, Operation]] = (

@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from random import Random
 
 from rag_assets_tests.soak.documents import Broken, Document, document, paragraph, section
+from rag_assets_tests.soak.model import Settings
 from rag_assets_tests.soak.world import Files, questions_on
 
 LEAST_DOCUMENTS, MOST_DOCUMENTS, COPIES = 6, 30, 2
@@ -138,6 +139,15 @@ def revert_wanted(files: Files, chance: Random) -> str | None:
                 files.write(name, found)
                 return f"restored {name} for {one.id}"
     return None
+
+
+def mend_refusal(files: Files, chance: Random) -> str | None:
+    """Do what a refusal asks for: restore what questions want, or retire the questions, and be less strict."""
+    files.configure(replace(files.world.settings, min_recall=Settings().min_recall))
+    if chance.random() < 0.4:
+        return retire_questions(files, chance)
+    done = [said for _ in files.world.gold if (said := revert_wanted(files, chance)) is not None]
+    return "; ".join(done) or None
 
 
 def mend_broken(files: Files, chance: Random) -> str | None:
