@@ -9,14 +9,17 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
+from rag_assets.publication.record import LOST, Publication
 from rag_assets.store.objects import ObjectInfo, ObjectStore
 from rag_assets_tests.soak import model
-from rag_assets_tests.soak.model import State
+from rag_assets_tests.soak.model import Published, State
 from rag_assets_tests.soak.operations import run_command
+from rag_assets_tests.soak.processes import Ended
 from rag_assets_tests.soak.world import CORPUS
 
 if TYPE_CHECKING:
@@ -43,7 +46,10 @@ HOWS: Mapping[str, Callable[[bytes], bytes | None]] = {
     "without its fields": lambda data: b"{}",
 }
 STRAYS = ("notes.json", "notes.txt", "0000.parquet")
-BACKUP = re.compile(r"put (it|the object) back from a backup")
+BACKUP = re.compile(r"(?i)put \S+( object)? back from a backup")
+FOLDER = re.compile(r"delete that folder")
+ELSEWHERE = re.compile(r"go to another publication")
+WENT_BACK = re.compile(r"publication (\d+) was lost; back to publication (\d+)")
 DELETION = re.compile(r"delete it")
 AGAIN = re.compile(r"run again|run the corpus again|makes it anew")
 
@@ -126,61 +132,117 @@ def heal(walk: Walk, chance: Random, patient: Patient) -> str:
         ended = walk.launcher.run(run_command(walk, chance, reason))
         assert "Traceback" not in ended.err, f"a trace instead of a message:\n{ended.err}"
         walk.embedded.take()
-        bases = [walk.state, *without(walk.state, patient)]
-        found = [model.run(base, walk.files.world, reason) for base in bases]
-        agreeing = [state for state, outcome in found if outcome.agrees(ended.code, ended.message)]
-        if agreeing and (ended.code == model.DONE or ended.code == model.REFUSED or found[0][1].says):
-            said = f"a run ended with {ended.code}"
-            if cures:
-                said += f" after {', '.join(cures)}"
-            if patient.is_as_harmed():
-                said += f"; put back, since {_put_back(walk, patient, agreeing)}"
-            walk.follow(walk.matching([*agreeing, walk.state], partial=False, shown="a run after damage"))
+        if ended.code != model.FAILED or model.stopped(walk.files.world) is not None:
+            state = ended_well(walk, patient, ended, reason)
+            said = f"a run ended with {ended.code}{f' after {_and(cures)}' if cures else ''}"
+            if patient.is_as_harmed() and (put_back := _put_back(walk, patient, state, reason)) is not None:
+                state = put_back
+                said += "; put back"
+            walk.follow(state)
             return said
-        cures.append(_cured(walk, ended.message, cures, patient, found[0][1]))
+        cures.append(_cured(walk, chance, ended.message, cures, patient))
         walk.note(f"cure: {cures[-1]}")
-    raise AssertionError(f"no cure worked: {', '.join(cures)}")
+    raise AssertionError(f"no cure worked: {_and(cures)}")
 
 
-def without(state: State, patient: Patient) -> list[State]:
-    """What is left of the log when the tag of a publication, or the whole index, is lost."""
-    if patient.holds(f"index/{CORPUS}.lance/_versions/") and patient.holds(f"index/{CORPUS}.lance/data/"):
-        return [State()]
-    for number in sorted(state.retained):
-        if patient.holds(f"index/{CORPUS}.lance/_refs/tags/pub-{number:08d}"):
-            log = state.log if number < len(state.log) else state.log[:-1]
-            return [State(log, state.retained - {number})]
-    return []
+def ended_well(walk: Walk, patient: Patient, ended: Ended, reason: str) -> State:
+    """The log that a run left behind: what was mended before it, and on top of that what the model says."""
+    observed = walk.checker.log.history()
+    made = any(one.reason == reason for one in observed)
+    before = mended(walk.state, patient, [one for one in observed if one.reason != reason])
+    found = [model.run(before, walk.files.world, reason)]
+    if made and before.head is not None:
+        if before.head.spec == walk.files.world.spec:  # what readers see was damaged: the same once more
+            found.append((model.rebuild(before, walk.files.world, reason), model.Outcome(model.DONE)))
+        if patient.holds(f"corpora/{CORPUS}/publications/"):  # with it, what a rollback took back
+            head = replace(before.head, held=frozenset())
+            found.append(model.run(replace(before, log=(*before.log[:-1], head)), walk.files.world, reason))
+    for state, outcome in found:
+        as_made = made == (state.head is not None and state.head.reason == reason)
+        if as_made and outcome.agrees(ended.code, ended.message):
+            return replace(state, retained=frozenset(walk.checker.log.versions()))
+    raise AssertionError(
+        f"ended with {ended.code}, {'' if made else 'not '}having published; expected {found[0][1]}:\n{ended.message}"
+    )
 
 
-def _put_back(walk: Walk, patient: Patient, agreeing: Sequence[State]) -> str:
-    """Restore what no run has noticed; a publication that was made meanwhile must do without it."""
-    number = max(walk.checker.log.versions(), default=0)
-    made = next((state.head for state in agreeing if len(state.log) == number > len(walk.state.log)), None)
-    if made is not None:
+def _put_back(walk: Walk, patient: Patient, state: State, reason: str) -> State | None:
+    """Restore what no run has noticed; a publication that was made meanwhile does without it.
+
+    Returns:
+        what the log is then; None when something else was done about the damage.
+    """
+    numbers = {one.number for one in state.log}
+    made = state.head is not None and state.head.reason == reason
+    if made:
+        assert state.head is not None
         walk.checker.reopen()
-        walk.checker.rows(made)
+        walk.checker.rows(state.head)
+    elif state.head is not None and not {one.number for one in walk.state.on_record} <= numbers:
+        return None
     patient.restore()
-    return "nothing needed it" if made else "nothing was published"
+    kept = state if made else walk.state
+    return replace(kept, retained=frozenset(walk.checker.log.versions()))
 
 
-def _cured(walk: Walk, message: str, before: Sequence[str], patient: Patient, outcome: model.Outcome) -> str:
+def mended(state: State, patient: Patient, observed: Sequence[Publication]) -> State:
+    """The log after mending: records may be made anew, and readers may have gone back to a whole publication.
+
+    Raises:
+        AssertionError: a publication is there that was never made, or one is gone that the damage does not touch.
+    """
+    known = {one.number: one for one in state.log}
+    log: list[Published] = []
+    for one in observed:
+        back = WENT_BACK.fullmatch(one.reason)
+        entry = known.get(one.number)
+        if back is not None and entry is None:
+            lost, target = known[int(back[1])], known[int(back[2])]
+            held = lost.held - {target.spec}
+            entry = replace(target, number=one.number, kind="rollback", reason=one.reason, held=held)
+        assert entry is not None, f"publication {one.number} was never made: {one}"
+        if one.reason == LOST or back is not None:
+            entry = replace(entry, reason=one.reason, changes=one.changes, changes_at_most=one.changes)
+        known[one.number] = entry
+        log.append(entry)
+    gone = {one.number for one in state.on_record} - {one.number for one in log}
+    assert not gone or patient.holds(f"index/{CORPUS}.lance/"), f"publications {sorted(gone)} are gone"
+    return State(tuple(log), frozenset(one.number for one in log if one.number not in gone))
+
+
+def _cured(walk: Walk, chance: Random, message: str, before: Sequence[str], patient: Patient) -> str:
     """Do what a message says; returns what that was."""
-    if AGAIN.search(message) and "running again" not in before:
-        return "running again"
     url = walk.checker.objects.url
     named = {path for path in re.findall(re.escape(url) + r"/([^\s:;,'\"]+)", message) if path}
+    if ELSEWHERE.search(message):
+        others = [one for one in walk.state.log if one.number in walk.state.retained]
+        to = next(one.number for one in reversed(others) if one.build != walk.state.log[-1].build)
+        reason = f"{walk.reason()}-elsewhere"
+        state, outcome = model.rollback(walk.state, to, reason)
+        command = walk.command("rollback", CORPUS, "--to", str(to), "--reason", reason)
+        walk.ended(walk.launcher.run(command), outcome)
+        walk.follow(state)
+        return f"a rollback to {to}"
+    if AGAIN.search(message) and "running again" not in before:
+        return "running again"
+    assert named, f"neither as the model says nor with a cure:\n{message}"
+    if FOLDER.search(message) and chance.random() < 0.5:
+        walk.checker.objects.delete(info.path for path in named for info in walk.checker.objects.list(path))
+        walk.follow(State())
+        return "a new index"
     if BACKUP.search(message):
         assert any(map(patient.holds, named)), (
             f"another object than the damaged one is wanted back:\n{message}"
         )
         patient.restore()
         return "a restore from the backup"
-    assert DELETION.search(message) and named, (
-        f"neither as the model says ({outcome}) nor with a cure:\n{message}"
-    )
+    assert DELETION.search(message), f"neither as the model says nor with a cure:\n{message}"
     walk.checker.objects.delete(named)
     return f"a deletion of {', '.join(named)}"
+
+
+def _and(cures: Sequence[str]) -> str:
+    return " and ".join(cures)
 
 
 def kind_of(path: str) -> str:

@@ -263,6 +263,13 @@ def run(state: State, world: World, reason: str) -> tuple[State, Outcome]:
     refused = _refusal(spec, world, changes.get("removed", 0), base, head.spec if head else None)
     if refused:
         return state, Outcome(REFUSED, refused)
+    return rebuild(state, world, reason), Outcome(DONE)
+
+
+def rebuild(state: State, world: World, reason: str) -> State:
+    """Publish the world, whatever is published."""
+    head, spec = state.head, world.spec
+    changes = changes_between(head.spec if head else None, spec)
     published = Published(
         number=head.number + 1 if head else 1,
         kind="publish",
@@ -270,12 +277,12 @@ def run(state: State, world: World, reason: str) -> tuple[State, Outcome]:
         spec=spec,
         build=max((one.build for one in state.log), default=0) + 1,
         removed=changes.get("removed", 0),
-        base_documents=base,
+        base_documents=len(head.spec.documents) if head else 0,
         changes=changes,
         changes_at_most=changes_between(head.spec if head else None, spec, unknown=True),
     )
     retained = sorted({*state.retained, published.number})[-world.settings.keep :]
-    return State((*state.log, published), frozenset(retained)), Outcome(DONE)
+    return State((*state.log, published), frozenset(retained))
 
 
 def evaluate(state: State, world: World) -> Outcome:

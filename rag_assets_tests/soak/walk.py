@@ -146,10 +146,9 @@ class Walk:
     def follow(self, state: State) -> None:
         """Take over what was published."""
         for published in state.log:
-            if published in self.state.log:
-                continue
-            self.counts.publications += 1
-            self._allowed.add(digest_of(row.seen for row in published.spec.rows))
+            if published not in self.state.log:
+                self.counts.publications += published.reason.startswith(self.reason())
+                self._allowed.add(digest_of(row.seen for row in published.spec.rows))
         self.state = state
 
     def killed(self, ended: Ended, state: State) -> str:
