@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 from pydantic import TypeAdapter
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from rag_assets import corpus as models
 from rag_assets.chunking.stage import SCHEMA as CHUNKS
@@ -82,16 +83,10 @@ def verify_published(objects: ObjectStore, corpus: str) -> Verification:
         raise NotPublished(f"{corpus}: nothing is published yet; there is nothing to verify")
     compared = _Compared()
     problem: str | None = None
-    for _ in range(ATTEMPTS):
-        try:
-            compared = _compare(objects, corpus, head)
-            problem = None
-            break
-        except (VerificationFailed, IndexUnavailable) as error:
-            # Once more where the store of chunks was damaged, which is left out then, or did not answer.
-            problem = str(error)
-            if not isinstance(error, StageIncomplete | IndexUnavailable):
-                break
+    try:
+        compared = _compare(objects, corpus, head)
+    except (VerificationFailed, IndexUnavailable) as error:
+        problem = str(error)
     found = Verification(
         publication=head.number,
         candidate=head.candidate,
@@ -153,6 +148,13 @@ class _Compared:
     uncompared: int = 0
 
 
+@retry(
+    # Where the store of chunks was damaged, what was is left out the next time; or the store did not answer.
+    retry=retry_if_exception_type((StageIncomplete, IndexUnavailable)),
+    stop=stop_after_attempt(ATTEMPTS),
+    wait=wait_random_exponential(multiplier=0.5, max=5),
+    reraise=True,
+)
 def _compare(objects: ObjectStore, corpus: str, head: Publication) -> _Compared:
     """Raises VerificationFailed, IndexUnavailable."""
     every = _documents(objects, corpus, head.snapshot, head.spec)
