@@ -160,8 +160,9 @@ def show_status(objects: ObjectStore, state: Mapping[str, Any]) -> None:
     out.print(Panel(_state_table(state), title=str(state["corpus"]), title_align="left", expand=False))
     if state["not_measured"] is not None:
         say(state["not_measured"])
-    if state["tag_problem"]:
-        say(f"WARNING     {state['tag_problem']}")
+    for problem in (state["tag_problem"], state["damage"]):
+        if problem:
+            say(f"WARNING     {problem}")
     if state["report"]:
         say(f"Report      {objects.uri(state['report'])}")
     show_quarantined(state["corpus"], state, len(state["quarantined_documents"]))

@@ -18,6 +18,7 @@ from rag_assets.evaluation.standards import Standards
 from rag_assets.pipeline.quarantine import quarantined_documents
 from rag_assets.pipeline.refusals import newest_refusal, refused_versions
 from rag_assets.pipeline.runs import RunRecords, summary
+from rag_assets.pipeline.verification import damage_in_words, verification_of
 from rag_assets.publication.log import PublicationLog
 from rag_assets.publication.publish import headline
 from rag_assets.publication.record import Publication
@@ -44,6 +45,7 @@ def status(objects: ObjectStore, corpus: Corpus) -> dict[str, Any]:
     last_run = RunRecords(objects, corpus.name).last()
     model = head.about.get("embedder", {}) if head else {}
     report, path = _measured(objects, corpus, head) if head else (None, None)
+    verified = verification_of(objects, corpus.name, head) if head else None
     refused = newest_refusal(objects, corpus.name, head)
     return {
         "corpus": corpus.name,
@@ -51,6 +53,8 @@ def status(objects: ObjectStore, corpus: Corpus) -> dict[str, Any]:
         "lance_version": head.version if head else None,
         "published_version": tag.found if tag else None,
         "tag_problem": tag.problem if tag else None,
+        "verified_at": verified.time if verified else None,
+        "damage": damage_in_words(corpus.name, verified) if verified else None,
         "snapshot": head.snapshot if head else None,
         "documents": head.documents if head else 0,
         "chunks": head.chunks if head else 0,

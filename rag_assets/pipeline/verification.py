@@ -114,10 +114,16 @@ def is_due(objects: ObjectStore, corpus: str, days: float) -> bool:
 
 def damage_of(objects: ObjectStore, corpus: str, head: Publication) -> Damage | None:
     """What the last verification found wrong with a publication; None where it found nothing, or looked at another."""
-    last = last_verification(objects, corpus)
-    if last is None or last.candidate != head.candidate or last.problem is None:
+    last = verification_of(objects, corpus, head)
+    if last is None or last.problem is None:
         return None
     return Damage(f"is damaged: {last.problem}", misled=True)
+
+
+def verification_of(objects: ObjectStore, corpus: str, head: Publication) -> Verification | None:
+    """The last full verification, if it was of this publication's content."""
+    last = last_verification(objects, corpus)
+    return last if last is not None and last.candidate == head.candidate else None
 
 
 def damage_in_words(corpus: str, found: Verification) -> str | None:

@@ -149,6 +149,7 @@ def test_damage_of_what_is_published_is_found_and_the_next_run_publishes_what_th
     found = json.loads(CliRunner().invoke(app, ["verify", workspace.name, "--json"]).stdout)
     assert (found["publication"], found["rows"], found["documents"], found["uncompared"]) == (1, 0, 0, 0)
     assert "1 with other content" in found["problem"]
+    assert "publication 1 is damaged" in CliRunner().invoke(app, ["status", workspace.name]).stdout
     assert workspace.run() == [], "nothing is embedded again"
     now = head(workspace)
     assert (now.number, now.spec, dict(now.changes)) == (2, now.spec, {"changed": 6})
