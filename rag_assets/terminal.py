@@ -11,8 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import (
     BarColumn,
@@ -24,7 +22,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
+from rag_assets.console import SafeConsole, styled
 from rag_assets.corpus import Corpus
 from rag_assets.evaluation.diagnosis import advice, summarize_diagnoses
 from rag_assets.evaluation.metrics import title_of
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from rag_assets.pipeline.verification import Verification
     from rag_assets.store.objects import ObjectStore
 
-out = Console()
-err = Console(stderr=True)
+out = SafeConsole()
+err = SafeConsole(stderr=True)
 NAMED_DOCUMENTS = 10  # quarantined ones that run, plan and evaluate name
 LOG_WIDTH = 120  # of tables, where standard output is no terminal
 SHOWN = ("recall@5 hybrid", "ndcg@10 hybrid")
@@ -58,12 +58,12 @@ HEADLINE = ("recall@5 hybrid", "ndcg@10 hybrid", "mrr hybrid")
 
 def say(text: str) -> None:
     """One plain line; never broken, so that a path can be copied."""
-    out.print(escape(text), highlight=False, soft_wrap=True)
+    out.print(text, soft_wrap=True)
 
 
 def note(text: str) -> None:
     """What a person who waits should know, on standard error; also beside progress bars."""
-    err.print(escape(text), highlight=False, soft_wrap=True)
+    err.print(text, soft_wrap=True)
 
 
 def restore_cursor() -> None:
@@ -72,8 +72,8 @@ def restore_cursor() -> None:
 
 
 def complain(text: str) -> None:
-    """An error, on standard error."""
-    err.print(f"[bold red]error[/] {escape(text)}", highlight=False, soft_wrap=True)
+    """An error, on standard error; of several lines where it has several reasons."""
+    err.print(Text.assemble(styled("error", "bold red"), f" {text}"), soft_wrap=True)
 
 
 @contextmanager
@@ -126,7 +126,7 @@ def show_run(objects: ObjectStore, corpus: Corpus, outcome: RunOutcome) -> None:
     if outcome.error is not None:
         return
     state = status(objects, corpus)
-    out.print(Panel(_state_table(state), title=_outcome(found), title_align="left", expand=False))
+    out.print(Panel(_state_table(state), title=Text(_outcome(found)), title_align="left", expand=False))
     if state["not_measured"] is not None:
         say(state["not_measured"])
     if found["candidate"] == "held":
@@ -157,7 +157,7 @@ def show_status(objects: ObjectStore, state: Mapping[str, Any]) -> None:
     """The ``status`` object as a table, below what was refused."""
     if state["refused"]:
         show_refused(objects, state["refused"])
-    out.print(Panel(_state_table(state), title=str(state["corpus"]), title_align="left", expand=False))
+    out.print(Panel(_state_table(state), title=Text(state["corpus"]), title_align="left", expand=False))
     if state["not_measured"] is not None:
         say(state["not_measured"])
     for problem in (state["tag_problem"], state["damage"]):
@@ -247,7 +247,7 @@ def show_plan(plan: Plan) -> None:
     if plan.vector_bytes:
         table.add_row("vectors", f"{plan.vector_bytes / 1e6:,.1f} MB of new vectors")
     table.add_row("publication", _planned(plan))
-    out.print(Panel(table, title=f"{plan.corpus}: plan", title_align="left", expand=False))
+    out.print(Panel(table, title=Text(f"{plan.corpus}: plan"), title_align="left", expand=False))
     if plan.held:
         say(f"{HELD}: change them, or roll forward with rag-assets rollback {plan.corpus} --to N")
     if plan.problem is not None:
@@ -272,7 +272,9 @@ def show_parity(corpus: str, other: str, agreement: Agreement) -> None:
     own, target = (precision or "unknown" for precision in agreement.precisions)
     unknown = " (not compared: an endpoint does not say)" if None in agreement.precisions else ""
     table.add_row("precision", f"{own} and {target}{unknown}")
-    out.print(Panel(table, title=f"{corpus}: its embedder and {other}", title_align="left", expand=False))
+    out.print(
+        Panel(table, title=Text(f"{corpus}: its embedder and {other}"), title_align="left", expand=False)
+    )
     if agreement.problem is None:
         say("They agree: from now on vectors of one count as vectors of the other.")
     else:
@@ -285,9 +287,11 @@ def show_hits(hits: Sequence[Hit]) -> None:
         say("nothing found")
     for rank, hit in enumerate(hits, start=1):
         path = " › ".join(hit.heading_path)
-        head = f"[bold]{rank}. {escape(hit.document_id)}[/]  [dim]{hit.score:.4f}[/]"
-        out.print(head + (f"  [cyan]{escape(path)}[/]" if path else ""), highlight=False)
-        out.print(escape(hit.text.strip()), highlight=False)
+        head = Text.assemble(
+            styled(f"{rank}. {hit.document_id}", "bold"), "  ", styled(f"{hit.score:.4f}", "dim")
+        )
+        out.print(head.append("  ").append_text(styled(path, "cyan")) if path else head)
+        out.print(Text(hit.text.strip()))
         out.print()
 
 
@@ -306,7 +310,7 @@ def show_evaluation(report: Report, page: str) -> None:
                 str(row.n),
             )
     # A file or a CI log has no width of its own, and a broken line cannot be read there.
-    (out if out.is_terminal else Console(width=max(out.width, LOG_WIDTH))).print(table)
+    (out if out.is_terminal else SafeConsole(width=max(out.width, LOG_WIDTH))).print(table)
     say(f"compared with: {compared_in_words(report)}")
     _show_first_fault(report)
     nothing = unchecked(report)
@@ -335,7 +339,7 @@ def show_findings(findings: Sequence[Finding]) -> None:
     table = Table("question", "finding", "detail", box=None)
     for finding in findings:
         colour = "red" if finding.kind in UNMEETABLE else "yellow"
-        table.add_row(escape(finding.question_id), f"[{colour}]{finding.kind}[/]", escape(finding.detail))
+        table.add_row(finding.question_id, styled(finding.kind, colour), finding.detail)
     out.print(table)
 
 
@@ -351,12 +355,12 @@ def show_entries(entries: Sequence[Entry]) -> None:
         table.add_row(
             entry.received.isoformat(" ", "seconds")[:19],
             entry.corpus,
-            escape(entry.event),
+            entry.event,
             entry.kind,
-            escape(entry.document),
-            f"[red]{entry.state}[/]" if entry.state == "dead" else entry.state,
+            entry.document,
+            styled(entry.state, "red" if entry.state == "dead" else ""),
             str(entry.attempts),
-            escape(entry.reason or ""),
+            entry.reason or "",
         )
     out.print(table)
 
@@ -367,7 +371,7 @@ def show_event(entries: Sequence[Entry]) -> None:
         table = Table(box=None, show_header=False)
         for name, value in asdict(entry).items():
             if value is not None:
-                table.add_row(name, escape(str(value)))
+                table.add_row(name, str(value))
         out.print(table)
 
 
@@ -391,7 +395,7 @@ def show_history(
                 entry["kind"],
                 f"+{changes.get('added', 0)} ~{changes.get('changed', 0)} -{changes.get('removed', 0)}",
                 *_shown_metrics(entry),
-                escape(f"{entry['reason']} ({entry['by']})"),
+                f"{entry['reason']} ({entry['by']})",
                 style=None if entry["publication"] in retained else "dim",
             )
         for refused in entry["refused"]:
@@ -399,10 +403,10 @@ def show_history(
                 "-",
                 str(refused["lance_version"]),
                 refused["time"][:16].replace("T", " "),
-                "[red]REFUSED[/]",
+                styled("REFUSED", "red"),
                 "-",
                 *_shown_metrics(refused),
-                escape(refused["reasons"][0].split(" (")[0]),
+                refused["reasons"][0].split(" (")[0],
             )
     out.print(table)
     for refused in (one for entry in entries for one in entry["refused"]):
@@ -429,7 +433,7 @@ def show_targets(corpus: str, targets: Sequence[TargetStatus]) -> None:
             str(target.behind),
             str(target.erasures_behind),
             (target.next_attempt or "-")[:19].replace("T", " "),
-            escape(target.error or "-"),
+            target.error or "-",
         )
     out.print(table)
     for target in targets:
@@ -473,7 +477,7 @@ def _state_table(state: Mapping[str, Any]) -> Table:
         table.add_row("chunks", f"{state['chunks']:,}")
         if state["gate"] is not None:
             grey = state["not_measured"] is not None
-            table.add_row("gate", f"[dim]{state['gate']}[/]" if grey else state["gate"])
+            table.add_row("gate", styled(state["gate"], "dim" if grey else ""))
     table.add_row("quarantined", f"{state['quarantined']:,}")
     if state["embedder"]:
         table.add_row("embedder", str(state["embedder"]))

@@ -6,7 +6,9 @@ signal. ``--json`` prints one JSON value on standard output and nothing else the
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 
 from rag_assets.allocator import return_memory
 from rag_assets.cli import gold, inbox, invalidation
@@ -30,6 +32,9 @@ __all__ = ["app", "main"]
 def main() -> None:
     """Entry point of ``rag-assets``."""
     return_memory()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # whatever stands in a document, no command ends over it
+            stream.reconfigure(errors="backslashreplace")
     # Telemetry is off unless a user turned it on.
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "yes")
     app()
