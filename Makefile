@@ -60,8 +60,8 @@ test-kill: $(DEV) ## runs that are killed at many random moments
 test-vllm: $(VLLM)/.ready ## the tests with a vLLM engine in their process
 	@$(VLLM)/bin/python -m pytest -p no:unraisableexception rag_assets_tests/engine  # vLLM leaves sockets to the collector
 
-test-all: $(DEV) ## all tests
-	@$(PARALLEL) -m ""
+test-all: $(DEV) ## all tests but those of make soak
+	@$(PARALLEL) -m "not soak"
 
 lint: $(DEV) ## style, types, direction of imports
 	@$(BIN)/ruff check
@@ -76,7 +76,8 @@ format: $(DEV) ## put the code into shape
 bench: $(BENCH) ## measure, and write docs/benchmarks.md anew
 	@$(BIN)/python -m benchmarks
 
-soak: $(DEV) ## random walks of 500 steps, local and on S3, and docs/soak.md anew; hours (SOAK="--seed 7")
+soak: $(DEV) ## all damages; random walks of 500 steps, local and on S3, and docs/soak.md anew; hours (SOAK="--seed 7")
+	@$(PARALLEL) -m soak
 	@for store in local s3; do \
 	  $(BIN)/python -W ignore -m rag_assets_tests.soak --steps 500 --store $$store --record $(SOAK) || exit 1; \
 	done

@@ -42,7 +42,7 @@ def load(name: str) -> tuple[Settings, Corpus]:
     known = {path.stem: path for path in sorted(settings.corpora.glob("*.yaml"))}
     if name not in known:  # a path is no name, even if it leads to a corpus file
         names = ", ".join(known) or "none"
-        raise ConfigurationError(f"no corpus {name!r} in {settings.corpora}; there are: {names}")
+        raise ConfigurationError(f"no corpus {name!r} in {settings.corpora.absolute()}; there are: {names}")
     return settings, load_corpus(known[name])
 
 

@@ -130,7 +130,9 @@ def _check_writable(path: Path | None) -> None:
         return
     folder = path.resolve().parent
     if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
-        raise ConfigurationError(f"{path} cannot be written; allowed: a file in a folder that exists")
+        raise ConfigurationError(
+            f"{path.absolute()} cannot be written; allowed: a file in a folder that exists"
+        )
 
 
 def _stopped(corpus: str, outcome: RunOutcome, report: Report | None) -> str | None:

@@ -56,7 +56,7 @@ def load_corpora(folder: Path, environ: Mapping[str, str] | None = None) -> dict
     """All corpora of a folder by name, sorted. Raises CorpusFileError listing the mistakes of all files."""
     if not folder.is_dir():
         raise CorpusFileError(
-            f"{folder}: no such folder; set RAG_CORPORA to the folder with the corpus files"
+            f"{folder.absolute()}: no such folder; set RAG_CORPORA to the folder with the corpus files"
         )
     corpora: dict[str, Corpus] = {}
     mistakes = [f"{path}:1: found the ending .yml; allowed: .yaml" for path in sorted(folder.glob("*.yml"))]

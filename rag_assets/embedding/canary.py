@@ -9,14 +9,32 @@ one again. Files on disk need no canary: their hash is part of the fingerprint.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.embedding.endpoint import EndpointEmbedder
 from rag_assets.embedding.parity import LEAST_COSINE, cosines
 from rag_assets.errors import ModelError
+from rag_assets.store.files import read_record
 from rag_assets.store.objects import ObjectStore
 
 SENTENCE = "A short sentence that every model can embed."
+
+
+@dataclass(frozen=True)
+class Canary:
+    """What the store keeps: the sentence, what stands behind the fingerprint, and the vector."""
+
+    sentence: str
+    about: Mapping[str, Any]
+    vector: list[float]
+
+
+_CANARY = TypeAdapter(Canary)
 
 
 def check_canary(objects: ObjectStore, embedder: Embedder) -> None:
@@ -24,6 +42,7 @@ def check_canary(objects: ObjectStore, embedder: Embedder) -> None:
 
     Raises:
         ModelError: the server gives another vector than before.
+        ObjectDamaged: nobody knows which it gave before.
     """
     import numpy as np
 
@@ -31,10 +50,10 @@ def check_canary(objects: ObjectStore, embedder: Embedder) -> None:
         return
     path = f"canaries/{embedder.fingerprint}.json"
     vectors = embedder.embed([SENTENCE], embedder.counter().count([SENTENCE]))
-    fresh = {"sentence": SENTENCE, "about": dict(embedder.about), "vector": vectors[0].tolist()}
-    if objects.create(path, json.dumps(fresh).encode()):
+    fresh = Canary(SENTENCE, dict(embedder.about), vectors[0].tolist())
+    if objects.create(path, json.dumps(asdict(fresh)).encode()):
         return
-    before = np.asarray([json.loads(objects.get(path))["vector"]], dtype=np.float32)
+    before = np.asarray([read_record(objects, path, _CANARY).vector], dtype=np.float32)
     agreement = cosines(vectors, before)[0] if before.shape == vectors.shape else 0.0
     if agreement < LEAST_COSINE:
         raise ModelError(

@@ -118,7 +118,8 @@ def find_folder(
     if path.is_dir():
         return path.resolve()
     if path.is_absolute() or model.startswith((".", "~")):
-        raise ModelError(f"{field}: found {model!r}; no such folder")
+        where = "" if path.is_absolute() else f" in {Path.cwd()}, where this runs"
+        raise ModelError(f"{field}: found {model!r}; no such folder{where}")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 

@@ -227,6 +227,6 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
-        raise GoldSetError(f"{path}: no such file") from error
+        raise GoldSetError(f"{path.absolute()}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise GoldSetError(f"{path}: cannot be read as UTF-8 text: {error}") from error

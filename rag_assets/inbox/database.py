@@ -7,6 +7,7 @@ the two it talks to.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -25,6 +26,7 @@ POSTGRES = ("postgres", "postgresql", "postgresql+psycopg2")
 SECONDS_TO_WAIT = 10
 """For a connection of the pool, and in SQLite for the other writers."""
 
+_DAMAGED = re.compile(r"malformed|not a database|no such (table|column)|disk I/O error")
 _ALLOWED = "allowed are postgresql://user:password@host/name and sqlite:///path"
 _CREATION_KEY = 0x7261675F696E6278  # of Postgres' advisory lock while the table is made
 _POSTGRES_OPTIONS: dict[str, Any] = {
@@ -87,9 +89,14 @@ class Database:
         try:
             yield
         except SQLAlchemyError as error:
+            advice = "check that the database runs and that RAG_INBOX leads to it"
+            if self.path is not None and _DAMAGED.search(_reason(error)):
+                advice = (
+                    "the file is damaged: put it back from a backup, or delete it together with its -wal and -shm files. "
+                    "Then events that no publication contains are lost: have them sent again, and run the corpus"
+                )
             raise InboxUnavailable(
-                f"could not {verb} the inbox {self.shown}: {_reason(error)}; check that the database runs and "
-                "that RAG_INBOX leads to it"
+                f"could not {verb} the inbox {self.shown}: {_reason(error)}; {advice}"
             ) from error
 
     def truncate_log(self) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from rag_assets import corpus
+from rag_assets.errors import VerificationFailed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,7 +69,27 @@ def _filter_types() -> dict[corpus.FilterType, pa.DataType]:
     }
 
 
-def read_metadata(schema: pa.Schema) -> dict[str, Any]:
-    """What ``table_schema`` was given as metadata."""
-    found: dict[str, Any] = json.loads((schema.metadata or {}).get(METADATA_KEY, b"{}"))
-    return found
+class Metadata(TypedDict):
+    """What a table says about itself, as far as it is read."""
+
+    distance: Literal["l2", "cosine", "dot"]
+    embedder: dict[str, Any]  # settings with which a question is embedded
+    model: dict[str, Any]  # what stands behind the vectors
+
+
+_METADATA = TypeAdapter(Metadata)
+
+
+def read_metadata(schema: pa.Schema) -> Metadata:
+    """What ``table_schema`` was given as metadata.
+
+    Raises:
+        VerificationFailed: this package did not write the table.
+    """
+    try:
+        return _METADATA.validate_json((schema.metadata or {}).get(METADATA_KEY, b""))
+    except ValidationError as error:
+        raise VerificationFailed(
+            "the index does not say with which model it was embedded: another program wrote it; run the corpus, which "
+            "builds its own"
+        ) from error

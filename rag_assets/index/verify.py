@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lancedb.table import LanceTable
     from numpy.typing import NDArray
 
+AGAIN = "; another run may have written to the index at the same time: run again"
+"""What helps where a table is not what it should be."""
 BATCH = 1024  # rows looked at together
 BUFFER_BYTES = 8_000_000  # what Lance reads ahead, at most
 PART_DIGITS = 3  # of a chunk id in hex: 4,096 parts
@@ -83,7 +85,7 @@ def verify_changed(table: LanceTable, demanded: Iterable[pl.DataFrame], removed:
     """
     total = table.count_rows()
     if total != rows:
-        raise VerificationFailed(f"the candidate has {total} rows; its snapshot demands {rows}")
+        raise VerificationFailed(f"the candidate has {total} rows; its snapshot demands {rows}{AGAIN}")
     checked = 0
     for batch in _by_document(demanded):
         held = _rows_of(table, batch["document_id"].unique())
@@ -92,7 +94,7 @@ def verify_changed(table: LanceTable, demanded: Iterable[pl.DataFrame], removed:
     for part in removed.to_frame("document_id").iter_slices(1000):
         surplus = _rows_of(table, part["document_id"]).num_rows
         if surplus:
-            raise VerificationFailed(f"the candidate still has {surplus} rows of removed documents")
+            raise VerificationFailed(f"the candidate still has {surplus} rows of removed documents{AGAIN}")
     return checked
 
 
@@ -117,7 +119,7 @@ def verify_fragments(table: LanceTable, fragments: Collection[int], demanded: It
     if wrong or broken:
         raise VerificationFailed(
             f"the candidate carries {wrong} rows that its snapshot does not demand, or not with this content, "
-            f"and {broken} broken vectors{_named(example)}"
+            f"and {broken} broken vectors{_named(example)}{AGAIN}"
         )
 
 
@@ -139,7 +141,7 @@ def verify_indexes(table: LanceTable) -> None:
             stats = table.index_stats(index.name)
             if stats is None or stats.num_unindexed_rows:
                 unindexed = "unknown" if stats is None else stats.num_unindexed_rows
-                raise VerificationFailed(f"index {index.name} leaves {unindexed} rows out")
+                raise VerificationFailed(f"index {index.name} leaves {unindexed} rows out{AGAIN}")
 
 
 class _Sums:
@@ -244,7 +246,7 @@ def _compare(
         raise VerificationFailed(
             f"the candidate is not what its snapshot demands: {'at least ' if more else ''}{missing.height} chunks "
             f"missing, {surplus.height} surplus, {double} double, {stale} with other content, {broken} with a broken "
-            f"vector (of {total} demanded){_named(example)}"
+            f"vector (of {total} demanded){_named(example)}{AGAIN}"
         )
 
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rag_assets.errors import WorldError
+from rag_assets.store.files import numbered
 from rag_assets.store.objects import ObjectStore
 
 SECONDS = 60.0
@@ -111,7 +112,7 @@ def _record(token: str, until: float) -> bytes:
 
 
 def _numbers(objects: ObjectStore, path: str) -> list[int]:
-    return [int(info.path.rsplit("/", 1)[1].removesuffix(".json")) for info in objects.list(path)]
+    return numbered(objects, path, ".json")
 
 
 def _name(path: str, number: int) -> str:

@@ -130,7 +130,8 @@ def _apply(
     _renew_marks(inbox, erasures, name, found)
     applied = [row for rows in found.documents.values() for row in rows if row not in found.dead]
     absent = _already_absent(pipeline, before, found)
-    pipeline.log.flush()  # the inbox forgets at once on the disk, and what was pushed has no other copy
+    if applied:
+        pipeline.log.flush()  # the inbox forgets at once on the disk, and what was pushed has no other copy
     inbox.applied(applied, snapshot.number, absent)
     inbox.dead(found.dead)
     return snapshot, counts, EventCounts(taken, len(applied), found.erased, len(found.dead), len(absent))

@@ -346,7 +346,9 @@ class Pipeline:
             return self._published(head)
         latest = latest or self._newest(spec)
         if latest is None:
-            raise VerificationFailed(f"{self.corpus.name}: the index of the latest snapshot is not built yet")
+            raise VerificationFailed(
+                f"{self.corpus.name}: the index of the latest snapshot is not built yet; run again"
+            )
         return latest
 
     def answers(self) -> AskCounts:

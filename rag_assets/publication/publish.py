@@ -17,7 +17,7 @@ from rag_assets.evaluation.report import Report
 from rag_assets.evaluation.standards import Standards, max_unjudged_share
 from rag_assets.index.candidate import Candidate, CandidateStore
 from rag_assets.index.table import open_table
-from rag_assets.index.verify import verify_indexes
+from rag_assets.index.verify import AGAIN, verify_indexes
 from rag_assets.publication.documents import changes_between, require_nothing_erased
 from rag_assets.publication.log import PublicationLog
 from rag_assets.publication.mending import mend
@@ -164,10 +164,12 @@ def _passed_report(
 def _verify_unchanged(objects: ObjectStore, name: str, candidate: Candidate) -> None:
     table = open_table(objects, name, at=candidate.tag)
     if table is None or table.version != candidate.version:
-        raise VerificationFailed(f"{name}: the tag {candidate.tag} is not at version {candidate.version}")
+        raise VerificationFailed(
+            f"{name}: the tag {candidate.tag} is not at version {candidate.version}{AGAIN}"
+        )
     rows = table.count_rows()
     if rows != candidate.chunks:
         raise VerificationFailed(
-            f"{name}: version {candidate.version} has {rows} rows, not {candidate.chunks}"
+            f"{name}: version {candidate.version} has {rows} rows, not {candidate.chunks}{AGAIN}"
         )
     verify_indexes(table)

@@ -114,10 +114,12 @@ class PublishedIndex:
         if self._embedder is None or self._embedder[0] != metadata["embedder"]:
             embedder = open_embedder(models.Embedder.model_validate(metadata["embedder"]))
             # Precision may differ between the machine that wrote and the one that reads; weights may not.
-            if embedder.about["files"] != metadata["model"]["files"]:
+            wanted, found = metadata["model"], embedder.about
+            if found["files"] != wanted["files"]:
                 raise ModelError(
-                    f"{self._corpus} was embedded with {metadata['model']['model']}, whose files differ from those of "
-                    f"{embedder.about['model']} found here; install the same version of the model"
+                    f"{self._corpus} was embedded with {wanted['model']}, files {wanted['files']}; found here is "
+                    f"{found['model']}, files {found['files']}: install the model's files with which it was embedded, "
+                    "or run the corpus with those that are here"
                 )
             self._embedder = (metadata["embedder"], embedder)
         return self._embedder[1]

@@ -119,7 +119,9 @@ class ObjectStore:
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigurationError(f"store {text!r}: cannot make the folder: {error.strerror}") from error
+            raise ConfigurationError(
+                f"store {text!r}: cannot make the folder {root}: {error.strerror}"
+            ) from error
         return cls(str(root), LocalStore(root))
 
     @property

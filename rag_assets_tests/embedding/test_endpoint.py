@@ -27,6 +27,7 @@ from rag_assets.embedding.stage import embed_missing, embedding_store
 from rag_assets.errors import EmbeddingFailed, ModelError, ModelUnavailable
 from rag_assets.store.content import ContentStore
 from rag_assets.store.digest import digest
+from rag_assets.store.files import ObjectDamaged
 from rag_assets.store.objects import ObjectStore
 from rag_assets_tests.answers.faulty import FaultyServer
 from rag_assets_tests.embedding.test_embedders import PACKAGED, TEXTS, cosine, embed
@@ -173,6 +174,24 @@ def test_another_model_under_the_same_name_is_noticed_before_a_text_is_embedded(
         with pytest.raises(ModelError, match="another model under this name"):
             run("four")
         assert store_of(tmp_path, embedder).missing(frame(["four"])["key"]).len() == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"{}", b'{"sentence": 1, "about": {}, "vector": "long"}'])
+def test_a_damaged_canary_says_what_helps_and_that_does(
+    minilm: Embedder, tmp_path: Path, damage: bytes
+) -> None:
+    objects = ObjectStore.open(tmp_path)
+    with FaultyServer(serving(minilm)).running() as server:
+        embedder = client(server.url)
+        check_canary(objects, embedder)
+        (canary,) = (info.path for info in objects.list("canaries"))
+        objects.put(canary, damage)
+        objects.put("canaries/notes.txt", b"of a person")
+        with pytest.raises(ObjectDamaged, match=r"is damaged: .*; delete it and run"):
+            check_canary(objects, embedder)
+        objects.delete([canary])
+        check_canary(objects, embedder)
+        check_canary(objects, embedder)
 
 
 def test_it_works_where_a_loop_is_running_as_in_a_service(minilm: Embedder) -> None:
