@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rag_assets.errors import DataError
-from rag_assets.index.schema import read_metadata
+from rag_assets.index.schema import METADATA_KEY, read_metadata
 from rag_assets.index.table import IndexUnavailable, open_table
 from rag_assets.store.objects import ObjectStore
 from rag_assets_tests.index.conftest import DOCUMENTS
@@ -50,8 +51,8 @@ def test_values_of_another_type_are_null_in_a_filter_column(published: Workspace
 def test_the_table_says_how_to_search_it(published: Workspace) -> None:
     table = open_table(published.objects, published.name)
     assert table is not None
+    assert json.loads(table.schema.metadata[METADATA_KEY])["corpus"] == "handbook"
     metadata = read_metadata(table.schema)
-    assert metadata["corpus"] == "handbook"
     assert metadata["distance"] == "cosine"
     assert metadata["embedder"]["type"] == "static"
     assert metadata["model"]["files"]
