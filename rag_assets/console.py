@@ -15,6 +15,8 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+UNFOLDED = 10_000
+"""Columns of an output that is no terminal: more than a line needs."""
 _CONTROLS = "\x00-\x08\x0b-\x1f\x7f-\x9f"
 _DIRECTIONS = "\u202a-\u202e\u2066-\u2069"
 """Embeddings, overrides and isolates: what follows is read in another order than it is written."""
@@ -56,11 +58,12 @@ class SafeConsole(Console):
 
     Args:
         stderr: write to standard error.
-        width: columns; None takes the terminal's.
     """
 
-    def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
-        super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+        if not self.is_terminal:  # a file or a CI log: from a line that was folded no path can be copied
+            self.width = UNFOLDED
 
     def render_str(self, text: str, **options: Any) -> Text:
         """A text as Rich draws it."""

@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 out = SafeConsole()
 err = SafeConsole(stderr=True)
 NAMED_DOCUMENTS = 10  # quarantined ones that run, plan and evaluate name
-LOG_WIDTH = 120  # of tables, where standard output is no terminal
 SHOWN = ("recall@5 hybrid", "ndcg@10 hybrid")
 HELD = "A rollback took back what the present documents and corpus file give; it is not published again by itself"
 HEADLINE = ("recall@5 hybrid", "ndcg@10 hybrid", "mrr hybrid")
@@ -309,8 +308,7 @@ def show_evaluation(report: Report, page: str) -> None:
                 "–" if found is None else f"{found.difference:+.3f} ({found.low:+.3f} … {found.high:+.3f})",
                 str(row.n),
             )
-    # A file or a CI log has no width of its own, and a broken line cannot be read there.
-    (out if out.is_terminal else SafeConsole(width=max(out.width, LOG_WIDTH))).print(table)
+    out.print(table)
     say(f"compared with: {compared_in_words(report)}")
     _show_first_fault(report)
     nothing = unchecked(report)

@@ -23,7 +23,7 @@ class Terminal:
 
     def __init__(self, made: Workspace) -> None:
         self.made = made
-        self._environ = {"RAG_CORPORA": str(made.path.parent), "RAG_STORE": made.store, "COLUMNS": "1000"}
+        self._environ = {"RAG_CORPORA": str(made.path.parent), "RAG_STORE": made.store}
 
     def run(self, command: str, *arguments: str, code: int = 0) -> Result:
         result = CliRunner().invoke(app, [command, self.made.name, *arguments], env=self._environ)
