@@ -20,7 +20,8 @@ from rag_assets.store.files import ObjectDamaged, read_record
 from rag_assets.store.objects import ObjectInfo, ObjectLost, ObjectStore
 
 FOLDER = "index"
-READERS = 16  # tags read at a time
+# Tags are read some forty times in a run: to start threads for each took a quarter of a small run.
+_readers = ThreadPoolExecutor(16, "tags")
 _TAG_NAME = re.compile(r".*/_refs/tags/([^/]+)\.json")
 _MANIFEST_NAME = re.compile(r".*/_versions/(\d+)\.manifest")
 _MANIFEST_END = b"LANC"
@@ -58,10 +59,9 @@ def read_tag_files(objects: ObjectStore, corpus: str) -> dict[str, TagFile | Obj
         except ObjectLost as error:
             return error
 
-    with ThreadPoolExecutor(READERS) as pool:
-        found = zip(names, pool.map(read, names.values()), strict=True)
-        # One that was dropped meanwhile is none.
-        return {name: file for name, file in found if isinstance(file, TagFile | ObjectDamaged)}
+    found = zip(names, _readers.map(read, names.values()), strict=True)
+    # One that was dropped meanwhile is none.
+    return {name: file for name, file in found if isinstance(file, TagFile | ObjectDamaged)}
 
 
 def read_tags(objects: ObjectStore, corpus: str) -> dict[str, int]:
