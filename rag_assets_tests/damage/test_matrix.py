@@ -32,13 +32,12 @@ NEXT_STEP = re.compile(r"\brun\b|delete|put (it|\S+) back|sent? again|go to anot
 WITH_ERASED = 1
 """Publication that holds a document which was erased since: nothing goes back to it."""
 OF_THIS_STORE = [kind for kind in KINDS if kind.elsewhere is None]
+FEW = {("tag of a publication", "empty"), ("snapshot", "empty"), ("shard of embeddings", "truncated")}
+"""Cells that ``make test`` tries."""
 SAMPLE = {
-    ("tag of a publication", "empty"),
-    ("snapshot", "empty"),
     ("bucket of a snapshot", "empty"),
     ("candidate", "empty"),
     ("publication", "without its fields"),
-    ("shard of embeddings", "truncated"),
     ("manifest", "empty"),
     ("search index", "truncated"),
     ("report", "of other types"),
@@ -47,7 +46,7 @@ SAMPLE = {
     ("snapshot", STRAY),
     ("shard of chunks", STRAY),
 }
-"""Cells that are tried in every run of the tests; ``make soak`` tries all."""
+"""Cells that ``make test-slow`` tries; ``make soak`` tries all others."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -82,9 +81,15 @@ def cells() -> list[Any]:
     found = []
     for kind in OF_THIS_STORE:
         for damage in (*DAMAGES, STRAY):
-            marks = () if (kind.name, damage) in SAMPLE else (pytest.mark.soak,)
-            found.append(pytest.param(kind, damage, id=f"{kind.name} {damage}", marks=marks))
+            found.append(pytest.param(kind, damage, id=f"{kind.name} {damage}", marks=group(kind, damage)))
     return found
+
+
+def group(kind: Kind, damage: str) -> tuple[pytest.MarkDecorator, ...]:
+    cell = (kind.name, damage)
+    if cell in FEW:
+        return ()
+    return (pytest.mark.slow,) if cell in SAMPLE else (pytest.mark.soak,)
 
 
 def test_every_object_of_a_store_is_of_a_kind_that_is_damaged_here(original: SmallStore) -> None:

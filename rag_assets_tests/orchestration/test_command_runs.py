@@ -44,6 +44,7 @@ def test_a_killed_command_blocks_no_other(home: Home, command: str, hold_in: str
     assert home.slots() == []
 
 
+@pytest.mark.slow
 def test_a_command_waits_for_a_living_one_and_says_so(home: Home) -> None:
     workspace = home.corpus()
     first = home.held("run", "handbook", hold_in="embedding")

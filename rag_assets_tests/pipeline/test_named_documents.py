@@ -57,6 +57,7 @@ def places() -> Iterator[Iterator[int]]:
     yield count()
 
 
+@pytest.mark.slow
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rounds=st.lists(edits, min_size=1, max_size=3))
 def test_naming_what_changed_gives_the_state_that_listing_everything_gives(

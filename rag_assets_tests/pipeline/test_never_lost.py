@@ -151,12 +151,14 @@ def test_a_killed_run_is_resumed(crasher: Crasher, tmp_path: Path, seed: int) ->
     crash_and_recover(crasher, tmp_path, str(tmp_path / "store"), seed)
 
 
-@pytest.mark.parametrize("seed", [4, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [4, 5])
 def test_a_killed_stream_is_resumed(crasher: Crasher, tmp_path: Path, seed: int) -> None:
     """Parsing, chunking and embedding die at once; the clean run it is held against goes stage by stage."""
     crash_and_recover(crasher, tmp_path, str(tmp_path / "store"), seed, {**SETTINGS, "engine": "stream"})
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_resumed_on_s3(crasher: Crasher, tmp_path: Path, s3_store_url: str) -> None:
     crash_and_recover(crasher, tmp_path, s3_store_url, 100)
 

@@ -62,6 +62,7 @@ def test_monthly_states_of_a_documentation_equal_builds_from_scratch(
     assert happened["changed"] > 50
 
 
+@pytest.mark.slow
 def test_a_month_of_renames_and_deletions_equals_builds_from_scratch(
     shared_data: Path, tmp_path: Path
 ) -> None:

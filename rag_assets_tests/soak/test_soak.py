@@ -18,6 +18,7 @@ def walk(tmp_path: Path, store: str, seed: int, steps: int) -> None:
     assert counts.polled_reads > 0
 
 
+@pytest.mark.slow
 def test_a_short_walk_ends_as_the_model_says(tmp_path: Path) -> None:
     walk(tmp_path, str(tmp_path / "store"), seed=11, steps=6)
 

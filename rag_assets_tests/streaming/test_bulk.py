@@ -49,6 +49,7 @@ def appended(found: Workspace) -> list[int]:
     return [after - before for before, after in zip([0, *rows], rows, strict=False) if after != before]
 
 
+@pytest.mark.slow
 def test_the_index_is_the_one_that_a_single_machine_writes(corpus: Workspace, tmp_path: Path) -> None:
     run_stages(pipeline(corpus))
     local = workspace(tmp_path, "local", **SETTINGS)
@@ -65,6 +66,7 @@ def test_the_index_is_the_one_that_a_single_machine_writes(corpus: Workspace, tm
     assert order[0].to_pylist() == order[1].to_pylist()
 
 
+@pytest.mark.slow
 def test_a_load_that_dies_before_its_commit_leaves_readers_and_the_next_run_alone(
     corpus: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

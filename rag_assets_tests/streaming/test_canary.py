@@ -18,7 +18,7 @@ from rag_assets_tests.workspace import document, run_stages
 pytestmark = pytest.mark.xdist_group("ray")  # two clusters on one machine want one port
 
 
-@pytest.mark.parametrize("engine", ["stream", "ray"])
+@pytest.mark.parametrize("engine", ["stream", pytest.param("ray", marks=pytest.mark.slow)])
 def test_vectors_of_another_model_under_the_old_name_are_refused(
     engine: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

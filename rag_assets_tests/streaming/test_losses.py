@@ -91,6 +91,7 @@ def check(local: Workspace, ray: Workspace, facts: dict[str, Any]) -> None:
     assert redone <= IN_FLIGHT
 
 
+@pytest.mark.slow
 def test_an_embedding_actor_that_is_killed_costs_its_batches(cluster: Any, tmp_path: Path) -> None:
     local, ray = twins(tmp_path)
     killing = Once(lambda: kill_one(cluster, "Embed"))
