@@ -82,6 +82,11 @@ class Candidate:
     facts: Mapping[str, Any] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def base_documents(self) -> int:
+        """Documents of the publication that it was built on, which need not be retained any more."""
+        return self.documents - self.changes.get("added", 0) + self.changes.get("removed", 0)
+
 
 _RECORD = TypeAdapter(Candidate)
 CHANGES = pl.Schema({"document_id": pl.String(), "change": pl.String()})

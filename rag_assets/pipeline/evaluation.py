@@ -56,7 +56,6 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
         corpus.evaluation.bootstrap_samples,
     )
     incomparable = _incomparable(pipeline, published)
-    base = pipeline.log.find(candidate.base) if candidate.base in pipeline.log.versions() else None
     quarantined = pipeline.snapshot_of(candidate).quarantined
     diagnoses, left_out = diagnose_all(
         pipeline,
@@ -81,7 +80,7 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
         published=published,
         problems=standards.problems(
             candidate.changes.get("removed", 0),
-            base.documents if base else 0,
+            candidate.base_documents,
             candidate.facts,
             changes.stale,
             changes.lost,

@@ -13,7 +13,9 @@ import pytest
 
 from rag_assets import open_published
 from rag_assets.errors import DataError, GateRefused, InvalidFilter, NotPublished, QuarantineExceeded
+from rag_assets.publication.log import PublicationLog
 from rag_assets.publication.publish import rollback
+from rag_assets.publication.retention import retain
 from rag_assets_tests.workspace import Workspace, document, paragraphs
 
 
@@ -39,6 +41,27 @@ def test_a_source_that_lost_most_documents_is_not_published(workspace: Workspace
     workspace.configure(gate={"max_removed_share": 0.6})
     workspace.run()
     assert workspace.rows()["document_id"].n_unique() == 4
+
+
+def test_what_is_published_is_judged_again_against_its_base_that_is_not_retained_any_more(
+    workspace: Workspace,
+) -> None:
+    publication = {"keep": 2}
+    workspace.configure(publication=publication)
+    remove(workspace, 0)
+    workspace.run()
+    for number in (1, 2):
+        rollback(workspace.objects, workspace.name, number, reason="to and fro", by="ana")
+    retain(workspace.objects, workspace.corpus)
+    assert sorted(PublicationLog(workspace.objects, workspace.name).versions()) == [3, 4]
+    # Other rules make another report on the same version.
+    workspace.configure(publication=publication, gate={"max_removed_share": 0.1})
+    report, _ = workspace.pipeline()[0].evaluate()
+    assert report.verdict.problems == ()
+    workspace.configure(publication=publication, gate={"max_removed_share": 0.05})
+    report, _ = workspace.pipeline()[0].evaluate()
+    (problem,) = report.verdict.problems
+    assert problem == "1 of 10 published documents would be removed; gate.max_removed_share allows 5%"
 
 
 def test_an_empty_source_is_not_published(workspace: Workspace) -> None:
