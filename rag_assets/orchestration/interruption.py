@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -116,6 +117,14 @@ def interruptible(tell: Callable[[str], None]) -> Iterator[Interruption]:
     found = Interruption()
     # Also where SIGINT is ignored, as in the background of a script: Dagster gives SIGTERM the handler of SIGINT.
     before = {number: signal.signal(number, signal.default_int_handler) for number in OBEYED}
+    hook = sys.unraisablehook
+
+    def told(unraisable: sys.UnraisableHookArgs) -> None:
+        # Python drops what a finalizer raises, with a trace. The watching thread then ends the process.
+        if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+            hook(unraisable)
+
+    sys.unraisablehook = told
     wakeup = signal.set_wakeup_fd(found.writing.fileno(), warn_on_full_buffer=False)
     watching = Thread(target=found.watch, args=(tell,), name="interruption", daemon=True)
     watching.start()
@@ -123,6 +132,7 @@ def interruptible(tell: Callable[[str], None]) -> Iterator[Interruption]:
         yield found
     finally:
         if found.signal is None:
+            sys.unraisablehook = hook
             signal.set_wakeup_fd(wakeup)
             for number, handler in before.items():
                 signal.signal(number, handler)
