@@ -8,6 +8,7 @@ second signal, it ends the process. That loses no more than ``kill -9`` does: th
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import signal
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock, Thread
+from types import FrameType
 
 from rag_assets.orchestration.process import descendants
 
@@ -116,15 +118,9 @@ def interruptible(tell: Callable[[str], None]) -> Iterator[Interruption]:
     """
     found = Interruption()
     # Also where SIGINT is ignored, as in the background of a script: Dagster gives SIGTERM the handler of SIGINT.
-    before = {number: signal.signal(number, signal.default_int_handler) for number in OBEYED}
+    before = {number: signal.signal(number, _raise) for number in OBEYED}
     hook = sys.unraisablehook
-
-    def told(unraisable: sys.UnraisableHookArgs) -> None:
-        # Python drops what a finalizer raises, with a trace. The watching thread then ends the process.
-        if not isinstance(unraisable.exc_value, KeyboardInterrupt):
-            hook(unraisable)
-
-    sys.unraisablehook = told
+    sys.unraisablehook = _without_interrupts(hook)
     wakeup = signal.set_wakeup_fd(found.writing.fileno(), warn_on_full_buffer=False)
     watching = Thread(target=found.watch, args=(tell,), name="interruption", daemon=True)
     watching.start()
@@ -140,3 +136,22 @@ def interruptible(tell: Callable[[str], None]) -> Iterator[Interruption]:
             watching.join()
             found.reading.close()
             found.writing.close()
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    # It strikes anywhere. A library that catches and logs it, as SQLAlchemy does where it closes a connection,
+    # has no handler, and Python would show the trace. The watching thread ends the process even so.
+    logging.lastResort = logging.NullHandler()
+    raise KeyboardInterrupt
+
+
+def _without_interrupts(
+    hook: Callable[[sys.UnraisableHookArgs], object],
+) -> Callable[[sys.UnraisableHookArgs], object]:
+    """A hook that is not told of an interrupt that Python drops, since it struck in a finalizer."""
+
+    def told(unraisable: sys.UnraisableHookArgs) -> None:
+        if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+            hook(unraisable)
+
+    return told

@@ -5,26 +5,41 @@ from __future__ import annotations
 import subprocess
 import sys
 
-IN_A_FINALIZER = """
-import os, signal, sys, time
-from rag_assets.orchestration.interruption import interruptible
+import pytest
 
-class Collected:
-    def __del__(self):
-        os.kill(os.getpid(), signal.SIGTERM)  # Python drops what is raised here
+PROGRAM = """
+import logging, os, signal, sys, time
+from rag_assets.orchestration.interruption import interruptible
 
 def say(line):
     print(line, file=sys.stderr, flush=True)
 
+def struck():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+class Collected:
+    def __del__(self):
+        struck()
+
+def caught():
+    try:
+        struck()
+    except BaseException:
+        logging.getLogger("library").exception("closing a connection")
+
 with interruptible(say):
-    Collected()
+    {moment}()
     time.sleep(60)
 """
 
 
-def test_a_signal_that_arrives_in_a_finalizer_ends_the_process_without_a_trace() -> None:
+@pytest.mark.parametrize("moment", ["Collected", "caught"])
+def test_a_signal_that_a_finalizer_or_a_library_swallows_ends_the_process_without_a_trace(
+    moment: str,
+) -> None:
+    program = PROGRAM.format(moment=moment)
     ended = subprocess.run(
-        [sys.executable, "-c", IN_A_FINALIZER], capture_output=True, text=True, timeout=50, check=False
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=False
     )
     assert ended.returncode == 143
     assert ended.stderr.splitlines() == [
