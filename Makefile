@@ -58,7 +58,7 @@ test-kill: $(DEV) ## runs that are killed at many random moments
 	@$(PARALLEL) -m slow $(KILLS)
 
 test-vllm: $(VLLM)/.ready ## the tests with a vLLM engine in their process
-	@$(VLLM)/bin/python -m pytest -p no:unraisableexception rag_assets_tests/engine  # vLLM leaves sockets to the collector
+	@$(VLLM)/bin/python -m pytest -p no:unraisableexception rag_assets_tests/inference/engine  # vLLM leaves sockets to the collector
 
 test-all: $(DEV) ## all tests but those of make soak
 	@$(PARALLEL) -m "not soak"

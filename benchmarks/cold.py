@@ -18,7 +18,7 @@ from benchmarks.process import run
 from benchmarks.project import Project, Run
 from benchmarks.table import Benchmark, Column, Row, Setting, Table
 from benchmarks.texts import clone_cpp_docs, copy_some
-from rag_assets.embedding.precision import resolve
+from rag_assets.inference.precision import resolve
 
 FOLDERS = ("docs/build", "docs/build-insights", "docs/overview")  # more than 5,000 chunks
 QUICK_FILES = 6

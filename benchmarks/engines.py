@@ -20,7 +20,7 @@ from benchmarks.project import NAME, Project
 from benchmarks.table import Benchmark, Column, Row, Setting, Table
 from benchmarks.texts import clone_cpp_docs, paragraphs_of, recombined, write_documents
 from rag_assets.corpus import Embedder
-from rag_assets.embedding.model_files import find_model
+from rag_assets.inference.model_files import find_model
 
 STATIC: dict[str, Any] = {"type": "static"}
 MODELS: Mapping[str, tuple[dict[str, Any], int]] = {"static": (STATIC, 10_000), "MiniLM": ({}, 500)}

@@ -23,10 +23,10 @@ from benchmarks import relevancy
 from benchmarks.agreement import auroc
 from benchmarks.table import Benchmark, Column, Row, Setting, Table
 from rag_assets import corpus
-from rag_assets.answers.generator import Failure
 from rag_assets.answers.sentences import sentences
 from rag_assets.answers.vectors import SentenceVectors
 from rag_assets.gold.words import words
+from rag_assets.inference.chat import Failure
 from rag_assets.judging.deepeval_judge import DeepEvalJudge
 from rag_assets.judging.judge import Case
 from rag_assets.judging.local import LocalJudge, evidence_of

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import polars as pl
 
-from rag_assets.answers.generator import Failure
+from rag_assets.inference.chat import Failure
 from rag_assets.store.content import ContentStore
 
 BATCH = 256  # items per shard: what a crash can cost at most

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rag_assets import corpus
-from rag_assets.answers.chat import Chat
-from rag_assets.answers.generator import Answer, Failure, Task
-from rag_assets.answers.open_chat import identity, open_chat
+from rag_assets.answers.generator import Answer, Task
 from rag_assets.answers.prompt import INSTRUCTIONS, VERSION, Reply, messages
 from rag_assets.errors import printable
+from rag_assets.inference.chat import Chat, Failure
+from rag_assets.inference.open_chat import identity, open_chat
 from rag_assets.store.digest import fingerprint
 
 

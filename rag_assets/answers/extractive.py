@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rag_assets import corpus
-from rag_assets.answers.generator import Answer, Failure, Task
+from rag_assets.answers.generator import Answer, Task
 from rag_assets.answers.sentences import sentences
 from rag_assets.answers.vectors import SentenceVectors
 from rag_assets.gold.words import words
+from rag_assets.inference.chat import Failure
 from rag_assets.store.digest import fingerprint
 from rag_assets.store.objects import ObjectStore
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from rag_assets.inference.chat import Failure
 from rag_assets.store.digest import digest
 
 
@@ -47,16 +48,6 @@ class Answer:
     text: str
     citations: tuple[int, ...]
     abstained: bool
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why there is no result, and what was spent on it. Never stored: the next run tries again."""
-
-    reason: str
     prompt_tokens: int = 0
     completion_tokens: int = 0
     seconds: float = 0.0

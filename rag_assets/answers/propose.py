@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from rag_assets import corpus
-from rag_assets.answers.chat import Chat
-from rag_assets.answers.generator import Failure
-from rag_assets.answers.open_chat import open_chat
 from rag_assets.gold.propose import Draft, question_of
 from rag_assets.gold.question import Question
 from rag_assets.gold.words import PASSAGE_COVERAGE, RUN, covered, runs, words
+from rag_assets.inference.chat import Chat, Failure
+from rag_assets.inference.open_chat import open_chat
 
 SHOWN_CHARACTERS = 8000
 INSTRUCTIONS = (

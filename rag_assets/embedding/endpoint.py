@@ -17,10 +17,10 @@ from rag_assets import corpus
 from rag_assets.chunking.tokens import TokenCounter, TokenizerCounter
 from rag_assets.embedding.embedder import batches
 from rag_assets.embedding.encode import checked
-from rag_assets.embedding.model_files import ModelFiles
 from rag_assets.embedding.window import content_window
-from rag_assets.endpoint import open_client, shown, wait_for
 from rag_assets.errors import EmbeddingFailed, ModelError, ModelUnavailable
+from rag_assets.inference.endpoint import open_client, shown, wait_for
+from rag_assets.inference.model_files import ModelFiles
 from rag_assets.store.digest import fingerprint
 
 if TYPE_CHECKING:

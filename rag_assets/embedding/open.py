@@ -8,10 +8,10 @@ from typing import Any
 from rag_assets import corpus
 from rag_assets.embedding.embedder import Embedder
 from rag_assets.embedding.endpoint import EndpointEmbedder
-from rag_assets.embedding.model_files import ModelFiles, find_model
 from rag_assets.embedding.static import StaticEmbedder
 from rag_assets.embedding.transformer import TransformerEmbedder
 from rag_assets.embedding.vllm import VllmEmbedder
+from rag_assets.inference.model_files import ModelFiles, find_model
 
 
 def reader_settings(config: corpus.Embedder) -> Mapping[str, Any]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from rag_assets import corpus
 from rag_assets.chunking.tokens import CharacterCounter, TokenCounter
 from rag_assets.embedding.encode import checked
-from rag_assets.embedding.model_files import ModelFiles
 from rag_assets.errors import ModelError
+from rag_assets.inference.model_files import ModelFiles
 from rag_assets.store.digest import fingerprint
 
 if TYPE_CHECKING:

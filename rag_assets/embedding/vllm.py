@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from rag_assets import corpus
 from rag_assets.chunking.tokens import TokenCounter, TokenizerCounter
 from rag_assets.embedding.encode import checked
-from rag_assets.embedding.model_files import ModelFiles
-from rag_assets.embedding.precision import resolve
 from rag_assets.embedding.window import content_window
-from rag_assets.inference import EngineSettings, open_engine
+from rag_assets.inference.engine import EngineSettings, open_engine
+from rag_assets.inference.model_files import ModelFiles
+from rag_assets.inference.precision import resolve
 from rag_assets.store.digest import fingerprint
 
 if TYPE_CHECKING:

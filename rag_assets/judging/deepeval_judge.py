@@ -15,12 +15,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from rag_assets import corpus
-from rag_assets.answers.chat import Chat
-from rag_assets.answers.generator import Failure
-from rag_assets.answers.open_chat import identity, open_chat
 from rag_assets.answers.sentences import sentences
 from rag_assets.errors import ConfigurationError, ModelUnavailable, install
 from rag_assets.gold.words import words
+from rag_assets.inference.chat import Chat, Failure
+from rag_assets.inference.open_chat import identity, open_chat
 from rag_assets.judging.judge import Case, Judgement, Score
 from rag_assets.store.digest import fingerprint
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from rag_assets.answers.generator import Failure
+from rag_assets.inference.chat import Failure
 from rag_assets.store.digest import digest
 
 TRIAD = ("contextual_relevancy", "faithfulness", "answer_relevancy")

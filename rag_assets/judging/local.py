@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rag_assets.answers.generator import Failure
 from rag_assets.answers.sentences import sentences
 from rag_assets.answers.vectors import SentenceVectors
 from rag_assets.gold.words import spaced, words
+from rag_assets.inference.chat import Failure
 from rag_assets.judging.bearing import bearings, shared_words
 from rag_assets.judging.judge import Case, Judgement, Score
 from rag_assets.judging.support import STEM, Evidence, SupportModel, support_model

@@ -10,9 +10,10 @@ import pytest
 
 from rag_assets import corpus
 from rag_assets.answers.chat_generator import ChatGenerator
-from rag_assets.answers.generator import Answer, Context, Failure, Task
+from rag_assets.answers.generator import Answer, Context, Task
 from rag_assets.errors import ConfigurationError
-from rag_assets_tests.answers.faulty import FaultyServer, completion
+from rag_assets.inference.chat import Failure
+from rag_assets_tests.inference.faulty import FaultyServer, completion
 
 GOOD = {"answer": "450 euros", "citations": [2, 9, 2], "abstained": False}
 CONTEXTS = tuple(Context(f"c{n}", f"d{n}.md", f"Heading {n}", f"Passage {n}.") for n in (1, 2))

@@ -10,7 +10,7 @@ from rag_assets import corpus
 from rag_assets.answers.propose import ChatProposer
 from rag_assets.gold.propose import Draft
 from rag_assets.gold.question import Question
-from rag_assets_tests.answers.faulty import FaultyServer
+from rag_assets_tests.inference.faulty import FaultyServer
 from rag_assets_tests.servers import ChatServer
 
 DRAFT = Draft(

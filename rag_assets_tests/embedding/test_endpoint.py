@@ -29,8 +29,8 @@ from rag_assets.store.content import ContentStore
 from rag_assets.store.digest import digest
 from rag_assets.store.files import ObjectDamaged
 from rag_assets.store.objects import ObjectStore
-from rag_assets_tests.answers.faulty import FaultyServer
 from rag_assets_tests.embedding.test_embedders import PACKAGED, TEXTS, cosine, embed
+from rag_assets_tests.inference.faulty import FaultyServer
 
 KEY = 'sk-a-"key"/that&nobody+may<see'
 

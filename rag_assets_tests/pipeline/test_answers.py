@@ -14,7 +14,7 @@ from rag_assets.evaluation.files import read_report
 from rag_assets.evaluation.plots import rank_shares
 from rag_assets.evaluation.report import Report
 from rag_assets.pipeline.pipeline import Pipeline
-from rag_assets_tests.answers.faulty import FaultyServer
+from rag_assets_tests.inference.faulty import FaultyServer
 from rag_assets_tests.workspace import Workspace
 
 DOCUMENTS = {

@@ -22,9 +22,9 @@ from rag_assets.pipeline.plan import plan
 from rag_assets.publication.reader import open_published
 from rag_assets.store.files import ObjectDamaged
 from rag_assets.store.objects import ObjectStore
-from rag_assets_tests.answers.faulty import FaultyServer
 from rag_assets_tests.embedding.test_embedders import PACKAGED
 from rag_assets_tests.embedding.test_endpoint import serving
+from rag_assets_tests.inference.faulty import FaultyServer
 from rag_assets_tests.workspace import Workspace, document, run_stages
 
 MODEL = str(PACKAGED)

@@ -24,7 +24,7 @@ from rag_assets.parsing.document import ParsedDocument
 from rag_assets.parsing.pool import ParserPool
 from rag_assets.pipeline import diagnosis
 from rag_assets.pipeline.pipeline import Pipeline
-from rag_assets_tests.answers.faulty import FaultyServer
+from rag_assets_tests.inference.faulty import FaultyServer
 from rag_assets_tests.workspace import CountingEmbedder, Workspace
 
 TOPICS = (

@@ -19,7 +19,7 @@ from rag_assets.judging.judge import Score
 from rag_assets.pipeline import answers as pipeline_answers
 from rag_assets.pipeline import evaluation as pipeline_evaluation
 from rag_assets.pipeline.pipeline import Pipeline
-from rag_assets_tests.answers.faulty import FaultyServer
+from rag_assets_tests.inference.faulty import FaultyServer
 from rag_assets_tests.workspace import Workspace, run_stages
 
 QUESTIONS = 12

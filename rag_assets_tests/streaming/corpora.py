@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
 from rag_assets.corpus import Embedder
-from rag_assets.embedding.model_files import find_model
+from rag_assets.inference.model_files import find_model
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets_tests.workspace import Workspace, document
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from rag_assets.errors import ModelError
-from rag_assets_tests.answers.faulty import FaultyServer
 from rag_assets_tests.embedding.test_embedders import PACKAGED
 from rag_assets_tests.embedding.test_endpoint import reply
+from rag_assets_tests.inference.faulty import FaultyServer
 from rag_assets_tests.streaming.corpora import aged, on, pipeline, workspace, written
 from rag_assets_tests.workspace import document, run_stages
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from rag_assets import corpus
-from rag_assets.answers.chat import Chat
-from rag_assets.answers.chat_endpoint import ChatEndpoint
-from rag_assets.answers.chat_engine import ChatEngine
 from rag_assets.corpus.vllm import NGRAM_MIN
-from rag_assets.embedding.model_files import identity_of
+from rag_assets.inference.chat import Chat
+from rag_assets.inference.chat_endpoint import ChatEndpoint
+from rag_assets.inference.chat_engine import ChatEngine
+from rag_assets.inference.model_files import identity_of
 
 
 def open_chat(config: corpus.ChatModel) -> Chat:

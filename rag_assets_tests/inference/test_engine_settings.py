@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from rag_assets.answers.open_chat import identity
 from rag_assets.corpus import Corpus, VllmModel
-from rag_assets.inference import EngineSettings
+from rag_assets.inference.engine import EngineSettings
+from rag_assets.inference.open_chat import identity
 
 
 def corpus(ngram_tokens: int) -> Corpus:

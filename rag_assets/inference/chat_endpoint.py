@@ -14,9 +14,8 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 
 from rag_assets import corpus
-from rag_assets.answers.chat import Completion, Messages, T
-from rag_assets.answers.generator import Failure
-from rag_assets.endpoint import open_client, shown
+from rag_assets.inference.chat import Completion, Failure, Messages, T
+from rag_assets.inference.endpoint import open_client, shown
 
 ENVELOPE_BYTES, TOKEN_BYTES = 65_536, 64  # what a reply may have around its text, and for each token
 

@@ -34,7 +34,7 @@ def vllm_environment() -> Iterator[None]:
         pytest.skip("needs vLLM: make test-vllm")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     yield
-    from rag_assets.inference import close_engines
+    from rag_assets.inference.engine import close_engines
 
     close_engines()
 

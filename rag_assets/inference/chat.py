@@ -8,8 +8,6 @@ from typing import Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from rag_assets.answers.generator import Failure
-
 T = TypeVar("T", bound=BaseModel)
 Messages = list[dict[str, str]]
 
@@ -22,6 +20,16 @@ class Completion(Generic[T]):
     prompt_tokens: int
     completion_tokens: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no result, and what was spent on it. Never stored: the next run tries again."""
+
+    reason: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
 
 
 class Chat(Protocol):

@@ -12,11 +12,10 @@ import time
 from pydantic import ValidationError
 
 from rag_assets import corpus
-from rag_assets.answers.chat import Completion, Messages, T
-from rag_assets.answers.generator import Failure
-from rag_assets.embedding.model_files import find_folder
 from rag_assets.errors import printable
-from rag_assets.inference import EngineSettings, open_engine
+from rag_assets.inference.chat import Completion, Failure, Messages, T
+from rag_assets.inference.engine import EngineSettings, open_engine
+from rag_assets.inference.model_files import find_folder
 
 
 class ChatEngine:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rag_assets.inference import close_engines
-from rag_assets_tests.engine.conftest import SMALL, engines
+from rag_assets.inference.engine import close_engines
+from rag_assets_tests.inference.engine.conftest import SMALL, engines
 from rag_assets_tests.orchestration.test_gpu_steps import steps
 from rag_assets_tests.orchestration.test_materialize import fresh, materialize, materialized
 
