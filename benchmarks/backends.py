@@ -15,7 +15,7 @@ from benchmarks.process import Finished, run
 from benchmarks.project import Project
 from benchmarks.table import Benchmark, Column, Row, Setting, Table
 from benchmarks.texts import clone_cpp_docs
-from rag_assets.embedding.parity import cosines
+from rag_assets.ingest.embedding.parity import cosines
 
 TEXTS, QUICK_TEXTS = 1_500, 40
 GPU_CHUNKS = 20_000  # a second: a fast GPU with a small model

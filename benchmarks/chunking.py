@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from rag_assets import corpus
-from rag_assets.chunking.chunker import Chunker, embedded_text
-from rag_assets.chunking.tokens import CharacterCounter, TokenizerCounter
+from rag_assets.ingest.chunking.chunker import Chunker, embedded_text
+from rag_assets.ingest.chunking.tokens import CharacterCounter, TokenizerCounter
 
 MAX_TOKENS = 254
 CHARACTERS = 4 * MAX_TOKENS
@@ -199,7 +199,7 @@ def _fit(chunks: Sequence[list[Piece]], questions: Sequence[_Question]) -> tuple
     """Mean recall, precision and IoU, in characters, of what is read for each question."""
     import numpy as np
 
-    from rag_assets.embedding.open import open_embedder
+    from rag_assets.ingest.embedding.open import open_embedder
 
     embedder = open_embedder(corpus.Embedder(type="static"))
     flat = [(number, piece) for number, pieces in enumerate(chunks) for piece in pieces]

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from rag_assets.corpus import Embedder as Config
-from rag_assets.embedding.open import open_embedder
+from rag_assets.ingest.embedding.open import open_embedder
 
 WARM = 64  # texts, embedded before the clock starts
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from rag_assets.corpus import Parsing
-from rag_assets.parsing.document import ParsedDocument, Rejection
-from rag_assets.parsing.formats import format_of
-from rag_assets.parsing.pool import ParserPool
+from rag_assets.ingest.parsing.document import ParsedDocument, Rejection
+from rag_assets.ingest.parsing.formats import format_of
+from rag_assets.ingest.parsing.pool import ParserPool
 
 WORD = re.compile(r"\w+")
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)

@@ -25,9 +25,9 @@ import polars as pl
 
 from benchmarks.project import Project
 from rag_assets.corpus import Embedder as Config
-from rag_assets.embedding.embedder import Embedder
-from rag_assets.embedding.open import open_embedder
-from rag_assets.embedding.parity import cosines
+from rag_assets.ingest.embedding.embedder import Embedder
+from rag_assets.ingest.embedding.open import open_embedder
+from rag_assets.ingest.embedding.parity import cosines
 
 PEAK_TFLOPS = {"H200": 989.0, "H100": 989.0, "A100": 312.0, "L40S": 362.0, "L4": 121.0, "A10G": 125.0}
 """Dense bfloat16 of a GPU, as its maker states it."""

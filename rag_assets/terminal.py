@@ -35,10 +35,10 @@ from rag_assets.pipeline.progress import Progress as Listener
 from rag_assets.pipeline.progress import silent
 
 if TYPE_CHECKING:
-    from rag_assets.embedding.parity import Agreement
     from rag_assets.evaluation.report import Report
     from rag_assets.inbox import Entry
     from rag_assets.index.hit import Hit
+    from rag_assets.ingest.embedding.parity import Agreement
     from rag_assets.invalidation.notice import Span
     from rag_assets.invalidation.status import TargetStatus
     from rag_assets.invalidation.telling import Outcome

@@ -12,10 +12,10 @@ import yaml
 from numpy.typing import NDArray
 
 from rag_assets import open_published
-from rag_assets.chunking.tokens import TokenCounter
 from rag_assets.corpus import Corpus, load_corpus
-from rag_assets.embedding.embedder import Embedder
-from rag_assets.embedding.open import open_embedder
+from rag_assets.ingest.chunking.tokens import TokenCounter
+from rag_assets.ingest.embedding.embedder import Embedder
+from rag_assets.ingest.embedding.open import open_embedder
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.pipeline.runs import summary
 from rag_assets.store.objects import ObjectStore

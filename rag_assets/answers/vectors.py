@@ -14,10 +14,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from rag_assets import corpus
-from rag_assets.chunking.tokens import TokenCounter
-from rag_assets.embedding.embedder import Embedder
-from rag_assets.embedding.open import open_embedder
-from rag_assets.embedding.stage import embed_missing, embedding_store
+from rag_assets.ingest.chunking.tokens import TokenCounter
+from rag_assets.ingest.embedding.embedder import Embedder
+from rag_assets.ingest.embedding.open import open_embedder
+from rag_assets.ingest.embedding.stage import embed_missing, embedding_store
 from rag_assets.store.digest import digest
 from rag_assets.store.objects import ObjectStore
 

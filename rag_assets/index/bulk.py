@@ -17,8 +17,8 @@ import polars as pl
 from rag_assets.index.lance_files import table_folder
 from rag_assets.index.rows import RowSource
 from rag_assets.index.table import translated
+from rag_assets.ingest.streaming import Job, Place
 from rag_assets.store.objects import ObjectStore
-from rag_assets.streaming import Job, Place
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,8 +16,8 @@ import numpy as np
 import polars as pl
 
 from rag_assets import corpus
-from rag_assets.chunking.context import embedding_key
 from rag_assets.errors import DataError, StageIncomplete, VerificationFailed
+from rag_assets.ingest.chunking.context import embedding_key
 from rag_assets.store.content import ContentStore
 from rag_assets.store.digest import digest
 

@@ -8,10 +8,12 @@ import dagster as dg
 from pydantic import Field
 
 from rag_assets.corpus import Corpus
-from rag_assets.embedding.stage import EmbeddingCounts
 from rag_assets.errors import QuarantineExceeded
 from rag_assets.evaluation.refusal import gate_in_words, refusal_reasons
 from rag_assets.evaluation.regression import regressions_of
+from rag_assets.ingest.embedding.stage import EmbeddingCounts
+from rag_assets.ingest.parsing.parse import PARSERS, parser_fingerprint
+from rag_assets.ingest.parsing.stage import check_quarantine
 from rag_assets.orchestration import metadata
 from rag_assets.orchestration.answer_assets import answer_assets
 from rag_assets.orchestration.declare import (
@@ -29,8 +31,6 @@ from rag_assets.orchestration.quality import quality_results, quality_specs
 from rag_assets.orchestration.resources import ProgressFor, StoreResource
 from rag_assets.orchestration.tags import BY_TAG
 from rag_assets.orchestration.verification import verification_result, verification_spec
-from rag_assets.parsing.parse import PARSERS, parser_fingerprint
-from rag_assets.parsing.stage import check_quarantine
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.settings import Settings
 from rag_assets.store.digest import fingerprint

@@ -12,14 +12,14 @@ import dagster as dg
 import polars as pl
 
 from rag_assets.answers.asking import AskCounts
-from rag_assets.chunking.stage import ChunkCounts
 from rag_assets.corpus import Corpus
-from rag_assets.embedding.stage import EmbeddingCounts
 from rag_assets.evaluation.regression import regressions_of
 from rag_assets.evaluation.report import Report
 from rag_assets.index.candidate import Candidate
+from rag_assets.ingest.chunking.stage import ChunkCounts
+from rag_assets.ingest.embedding.stage import EmbeddingCounts
+from rag_assets.ingest.parsing.batch import DocumentCounts
 from rag_assets.invalidation.deliver import Outcome
-from rag_assets.parsing.batch import DocumentCounts
 from rag_assets.pipeline.events import EventCounts
 from rag_assets.publication.record import Publication
 from rag_assets.store.snapshots import OK, Snapshot

@@ -15,10 +15,10 @@ import polars as pl
 
 from rag_assets.corpus import Corpus
 from rag_assets.inbox import Change, Kind
+from rag_assets.ingest.sources import PushSource, compare, open_sources
 from rag_assets.orchestration.jobs import job_name
 from rag_assets.orchestration.resources import StoreResource
 from rag_assets.orchestration.tags import BY_TAG, in_flight, newest_run
-from rag_assets.sources import PushSource, compare, open_sources
 from rag_assets.store.digest import fingerprint
 from rag_assets.store.erasures import ErasureLog
 from rag_assets.store.files import warn

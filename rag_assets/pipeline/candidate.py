@@ -19,6 +19,7 @@ from rag_assets.index.recall import recall_at_10
 from rag_assets.index.schema import table_schema
 from rag_assets.index.table import IndexUnavailable, open_table, translated
 from rag_assets.index.verify import verify_all, verify_indexes
+from rag_assets.ingest.streaming import Job, cluster
 from rag_assets.pipeline.carried import FILES, Damage, carried_damage, verify_update
 from rag_assets.pipeline.progress import Progress
 from rag_assets.pipeline.work import changed_since
@@ -26,7 +27,6 @@ from rag_assets.publication.documents import everything_changed
 from rag_assets.publication.record import Publication
 from rag_assets.store.files import warn
 from rag_assets.store.snapshots import Snapshot, change_record
-from rag_assets.streaming import Job, cluster
 
 if TYPE_CHECKING:
     from lancedb.table import LanceTable

@@ -20,9 +20,9 @@ from rag_assets.evaluation.diagnosis import (
 from rag_assets.evaluation.loss import DocumentTrace
 from rag_assets.evaluation.measured import SHOWN_MODE, Measured
 from rag_assets.evaluation.targets import TargetChanges
-from rag_assets.parsing.batch import document_store
+from rag_assets.ingest.parsing.batch import document_store
+from rag_assets.ingest.sources.open import open_sources
 from rag_assets.pipeline.targets import Targets
-from rag_assets.sources.open import open_sources
 from rag_assets.store.snapshots import OK
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from rag_assets import corpus as models
 from rag_assets.inbox.event import Brought, Received
-from rag_assets.parsing.formats import extension_of
-from rag_assets.sources.push import can_hold, why_no_place
+from rag_assets.ingest.parsing.formats import extension_of
+from rag_assets.ingest.sources.push import can_hold, why_no_place
 from rag_assets.store.erasures import Demand, Mark
 
 

@@ -18,13 +18,13 @@ import polars as pl
 
 from rag_assets.errors import ConfigurationError, WorldError
 from rag_assets.inbox.event import Brought, Received
+from rag_assets.ingest.parsing.batch import DocumentCounts, parse_ahead
+from rag_assets.ingest.sources.open import open_sources
+from rag_assets.ingest.sources.push import PushSource
+from rag_assets.ingest.sources.source import Source
 from rag_assets.invalidation.deliver import deliver
-from rag_assets.parsing.batch import DocumentCounts, parse_ahead
 from rag_assets.pipeline.event_actions import NOT_CREATED, Delete, Erase, Lift, Look, Put, Refuse, decide
 from rag_assets.publication.log import PublicationLog
-from rag_assets.sources.open import open_sources
-from rag_assets.sources.push import PushSource
-from rag_assets.sources.source import Source
 from rag_assets.store.erasures import ErasureLog
 from rag_assets.store.objects import ObjectLost, ObjectStore
 from rag_assets.store.snapshots import QUARANTINED, Snapshot, SnapshotStore

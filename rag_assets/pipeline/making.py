@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from rag_assets.chunking.stage import ChunkCounts, chunk_missing
-from rag_assets.embedding.canary import check_canary
-from rag_assets.embedding.stage import EmbeddingCounts, embed_missing
+from rag_assets.ingest.chunking.stage import ChunkCounts, chunk_missing
+from rag_assets.ingest.embedding.canary import check_canary
+from rag_assets.ingest.embedding.stage import EmbeddingCounts, embed_missing
+from rag_assets.ingest.streaming import Ahead
 from rag_assets.pipeline.work import chunk_frames, restore, texts_of, without_vectors
-from rag_assets.streaming import Ahead
 
 if TYPE_CHECKING:
     from rag_assets.pipeline.pipeline import Pipeline

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 import polars as pl
 
 from rag_assets import corpus as models
-from rag_assets.embedding.canary import check_canary
-from rag_assets.embedding.embedder import Embedder
-from rag_assets.embedding.open import open_embedder
-from rag_assets.embedding.parity import Agreement, Parity, ParityLog, measure
-from rag_assets.embedding.stage import embedding_store
 from rag_assets.errors import ConfigurationError, StageIncomplete
+from rag_assets.ingest.embedding.canary import check_canary
+from rag_assets.ingest.embedding.embedder import Embedder
+from rag_assets.ingest.embedding.open import open_embedder
+from rag_assets.ingest.embedding.parity import Agreement, Parity, ParityLog, measure
+from rag_assets.ingest.embedding.stage import embedding_store
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.pipeline.work import chunk_frames
 

@@ -14,15 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rag_assets.answers.asking import AskCounts
 from rag_assets.answers.generator import Generator
-from rag_assets.chunking.chunker import Chunker
-from rag_assets.chunking.stage import ChunkCounts, chunk_store
 from rag_assets.corpus import Corpus
 from rag_assets.corpus import Embedder as EmbedderSettings
-from rag_assets.embedding.canary import check_canary
-from rag_assets.embedding.embedder import Embedder
-from rag_assets.embedding.open import open_embedder, reader_settings
-from rag_assets.embedding.parity import Parity, ParityLog
-from rag_assets.embedding.stage import EmbeddingCounts, embedding_store
 from rag_assets.errors import ConfigurationError, StageIncomplete, StoreUnavailable, VerificationFailed
 from rag_assets.evaluation.report import Report
 from rag_assets.evaluation.search import Search
@@ -34,9 +27,18 @@ from rag_assets.index.schema import read_metadata
 from rag_assets.index.search import BatchSearch, PinnedIndex
 from rag_assets.index.sound import damaged_files
 from rag_assets.index.table import open_table
+from rag_assets.ingest.chunking.chunker import Chunker
+from rag_assets.ingest.chunking.stage import ChunkCounts, chunk_store
+from rag_assets.ingest.embedding.canary import check_canary
+from rag_assets.ingest.embedding.embedder import Embedder
+from rag_assets.ingest.embedding.open import open_embedder, reader_settings
+from rag_assets.ingest.embedding.parity import Parity, ParityLog
+from rag_assets.ingest.embedding.stage import EmbeddingCounts, embedding_store
+from rag_assets.ingest.parsing.batch import DocumentCounts
+from rag_assets.ingest.parsing.stage import check_quarantine, update_documents
+from rag_assets.ingest.sources.open import open_sources
+from rag_assets.ingest.streaming import Ahead, Place, StreamEngine, open_engine
 from rag_assets.judging.judge import Judge
-from rag_assets.parsing.batch import DocumentCounts
-from rag_assets.parsing.stage import check_quarantine, update_documents
 from rag_assets.pipeline.answers import AnsweredVersion, Version
 from rag_assets.pipeline.candidate import build_candidate
 from rag_assets.pipeline.carried import Damage
@@ -56,13 +58,11 @@ from rag_assets.publication.record import Publication
 from rag_assets.publication.retention import retain
 from rag_assets.quality import Stage, StageReport
 from rag_assets.quality.files import QualityFiles
-from rag_assets.sources.open import open_sources
 from rag_assets.store.content import ContentStore
 from rag_assets.store.files import warn
 from rag_assets.store.objects import ObjectLost, ObjectStore
 from rag_assets.store.preflight import check_store
 from rag_assets.store.snapshots import Snapshot, SnapshotStore
-from rag_assets.streaming import Ahead, Place, StreamEngine, open_engine
 
 if TYPE_CHECKING:
     from rag_assets.inbox import Inbox

@@ -18,7 +18,7 @@ from rag_assets.evaluation.measured import Measured
 from rag_assets.evaluation.targets import Holdings, Presence, TargetChanges, compare_targets
 from rag_assets.gold.passages import PassageSearch
 from rag_assets.gold.words import words
-from rag_assets.parsing.batch import document_store
+from rag_assets.ingest.parsing.batch import document_store
 from rag_assets.store.erasures import ErasureLog
 from rag_assets.store.files import warn
 from rag_assets.store.objects import ObjectLost

@@ -19,14 +19,14 @@ from pydantic import TypeAdapter
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from rag_assets import corpus as models
-from rag_assets.chunking.stage import SCHEMA as CHUNKS
-from rag_assets.embedding.stage import SCHEMA as EMBEDDINGS
 from rag_assets.errors import NotPublished, StageIncomplete, VerificationFailed
 from rag_assets.index.candidate import Spec
 from rag_assets.index.rows import RowSource
 from rag_assets.index.schema import read_filters
 from rag_assets.index.table import IndexUnavailable, open_table
 from rag_assets.index.verify import verify_all, verify_indexes
+from rag_assets.ingest.chunking.stage import SCHEMA as CHUNKS
+from rag_assets.ingest.embedding.stage import SCHEMA as EMBEDDINGS
 from rag_assets.pipeline.carried import Damage
 from rag_assets.publication.log import PublicationLog
 from rag_assets.publication.record import Publication

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from rag_assets import corpus as models
-from rag_assets.parsing.batch import document_store
-from rag_assets.parsing.stage import restore_texts
+from rag_assets.ingest.parsing.batch import document_store
+from rag_assets.ingest.parsing.stage import restore_texts
+from rag_assets.ingest.sources.open import open_sources
 from rag_assets.publication.record import Publication
-from rag_assets.sources.open import open_sources
 from rag_assets.store.files import warn
 from rag_assets.store.objects import ObjectLost, ObjectStore
 from rag_assets.store.snapshots import Snapshot

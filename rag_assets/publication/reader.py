@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from rag_assets import corpus as models
 from rag_assets.corpus import Mode
-from rag_assets.embedding.embedder import Embedder
-from rag_assets.embedding.open import open_embedder
 from rag_assets.errors import ModelError, NotPublished
 from rag_assets.index.hit import Hit
 from rag_assets.index.schema import read_metadata
 from rag_assets.index.search import PinnedIndex
 from rag_assets.index.table import IndexUnavailable, open_table
+from rag_assets.ingest.embedding.embedder import Embedder
+from rag_assets.ingest.embedding.open import open_embedder
 from rag_assets.publication.log import PublicationLog
 from rag_assets.publication.record import Publication
 from rag_assets.settings import Settings

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from rag_assets.corpus import Corpus, FolderSource, PushSource, S3Source, Source
 from rag_assets.inbox import Kind
-from rag_assets.parsing.formats import CONTENT_TYPES, EXTENSIONS, extension_of
-from rag_assets.sources.globs import VERSION_CONTROL, Globs
-from rag_assets.sources.push import why_no_place
+from rag_assets.ingest.parsing.formats import CONTENT_TYPES, EXTENSIONS, extension_of
+from rag_assets.ingest.sources.globs import VERSION_CONTROL, Globs
+from rag_assets.ingest.sources.push import why_no_place
 from rag_assets.webhooks.origins import Origins
 
 LONGEST_ID = 1024

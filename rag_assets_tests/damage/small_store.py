@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from rag_assets.embedding.parity import Agreement, Parity, ParityLog
 from rag_assets.inbox import Change, Inbox
 from rag_assets.inbox.event import Kind
+from rag_assets.ingest.embedding.parity import Agreement, Parity, ParityLog
 from rag_assets.invalidation.deliver import deliver
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.publication.log import PublicationLog

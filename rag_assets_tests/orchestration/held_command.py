@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag_assets.cli import main
-from rag_assets.embedding.static import StaticEmbedder
-from rag_assets.parsing.pool import ParserPool
+from rag_assets.ingest.embedding.static import StaticEmbedder
+from rag_assets.ingest.parsing.pool import ParserPool
 from rag_assets.pipeline.pipeline import Pipeline
 
 _embed, _candidate = StaticEmbedder.embed, Pipeline.candidate
@@ -57,5 +57,5 @@ if __name__ == "__main__":
     StaticEmbedder.embed = embed  # type: ignore[method-assign]
     Pipeline.candidate = candidate  # type: ignore[method-assign]
     if os.environ.get("HOLD_IN") == "parsing":
-        ParserPool.__init__.__defaults__ = ("rag_assets_tests.parsing.faulty:parse",)
+        ParserPool.__init__.__defaults__ = ("rag_assets_tests.ingest.parsing.faulty:parse",)
     main()

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rag_assets.embedding.transformer import TransformerEmbedder
+from rag_assets.ingest.embedding.transformer import TransformerEmbedder
 
 _embed = TransformerEmbedder.embed
 

@@ -116,7 +116,8 @@ def test_ctrl_c_while_documents_are_parsed_leaves_no_process_and_rejects_no_docu
     process = home.start("run", "handbook", hold_in="parsing")
     command = psutil.Process(process.pid)
     until(
-        lambda: any("rag_assets.parsing.worker" in child.cmdline() for child in command.children()), process
+        lambda: any("rag_assets.ingest.parsing.worker" in child.cmdline() for child in command.children()),
+        process,
     )
     children = command.children(recursive=True)
     code, _, error = stop(process, signal.SIGINT, group=True)  # as a terminal sends it
@@ -132,7 +133,8 @@ def test_a_killed_command_leaves_no_process(home: Home) -> None:
     process = home.start("run", "handbook", hold_in="parsing")
     command = psutil.Process(process.pid)
     until(
-        lambda: any("rag_assets.parsing.worker" in child.cmdline() for child in command.children()), process
+        lambda: any("rag_assets.ingest.parsing.worker" in child.cmdline() for child in command.children()),
+        process,
     )
     children = command.children(recursive=True)
     kill(process)

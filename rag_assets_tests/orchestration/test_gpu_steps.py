@@ -9,8 +9,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from rag_assets.embedding.transformer import TransformerEmbedder
 from rag_assets.errors import StoreUnavailable
+from rag_assets.ingest.embedding.transformer import TransformerEmbedder
 from rag_assets.orchestration import gpu
 from rag_assets.orchestration.build import build_definitions
 from rag_assets_tests.orchestration.test_materialize import (

@@ -16,6 +16,7 @@ from rag_assets.corpus import Events, Watch
 from rag_assets.errors import InboxUnavailable, StoreUnavailable
 from rag_assets.inbox import Change, Inbox, Pending
 from rag_assets.inbox.event import Kind
+from rag_assets.ingest.sources import PushSource
 from rag_assets.orchestration import inbox as sensors
 from rag_assets.orchestration import watch
 from rag_assets.orchestration.inbox import Wait, due
@@ -23,7 +24,6 @@ from rag_assets.orchestration.run import run_corpus
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.pipeline.progress import silent
 from rag_assets.publication.publish import rollback
-from rag_assets.sources import PushSource
 from rag_assets_tests.orchestration.daemon import RUN_KEY, Daemon
 from rag_assets_tests.workspace import Workspace, document
 

@@ -82,7 +82,7 @@ def _run(command: dict[str, Any]) -> None:
 
 def _log_embedded(log: Path) -> None:
     """Write down each text that the model is given, before it is."""
-    from rag_assets.embedding.static import StaticEmbedder
+    from rag_assets.ingest.embedding.static import StaticEmbedder
 
     embed = StaticEmbedder.embed
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rag_assets.sources import FolderSource
+from rag_assets.ingest.sources import FolderSource
 from rag_assets.store.erasures import Demand, ErasureLog
 from rag_assets.store.snapshots import SnapshotStore
 from rag_assets_tests.workspace import Workspace, document

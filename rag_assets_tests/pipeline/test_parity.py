@@ -13,18 +13,18 @@ from typer.testing import CliRunner
 
 from rag_assets.cli import app
 from rag_assets.corpus import Embedder as Config
-from rag_assets.embedding.open import open_embedder
-from rag_assets.embedding.parity import Agreement, Parity, ParityLog
 from rag_assets.errors import ModelError
 from rag_assets.index.schema import read_metadata
+from rag_assets.ingest.embedding.open import open_embedder
+from rag_assets.ingest.embedding.parity import Agreement, Parity, ParityLog
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.pipeline.plan import plan
 from rag_assets.publication.reader import open_published
 from rag_assets.store.files import ObjectDamaged
 from rag_assets.store.objects import ObjectStore
-from rag_assets_tests.embedding.test_embedders import PACKAGED
-from rag_assets_tests.embedding.test_endpoint import serving
 from rag_assets_tests.inference.faulty import FaultyServer
+from rag_assets_tests.ingest.embedding.test_embedders import PACKAGED
+from rag_assets_tests.ingest.embedding.test_endpoint import serving
 from rag_assets_tests.workspace import Workspace, document, run_stages
 
 MODEL = str(PACKAGED)

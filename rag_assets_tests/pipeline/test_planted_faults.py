@@ -14,14 +14,14 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
-from rag_assets.chunking.chunker import Chunk, Chunker
-from rag_assets.embedding.open import open_embedder
 from rag_assets.errors import GateRefused, VerificationFailed
 from rag_assets.evaluation.diagnosis import summarize_diagnoses
 from rag_assets.evaluation.report import Report
 from rag_assets.index.rows import RowSource
-from rag_assets.parsing.document import ParsedDocument
-from rag_assets.parsing.pool import ParserPool
+from rag_assets.ingest.chunking.chunker import Chunk, Chunker
+from rag_assets.ingest.embedding.open import open_embedder
+from rag_assets.ingest.parsing.document import ParsedDocument
+from rag_assets.ingest.parsing.pool import ParserPool
 from rag_assets.pipeline import diagnosis
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets_tests.inference.faulty import FaultyServer

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rag_assets.errors import StoreUnavailable
-from rag_assets.sources.push import PushSource
+from rag_assets.ingest.sources.push import PushSource
 from rag_assets_tests.pipeline.test_events import Place, change
 
 MAX_RUNS = 12

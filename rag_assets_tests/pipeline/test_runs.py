@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rag_assets.embedding import stage
+from rag_assets.ingest.embedding import stage
 from rag_assets.pipeline import runs as module
 from rag_assets.pipeline.runs import RunRecords
 from rag_assets.store.objects import ObjectStore

@@ -201,7 +201,7 @@ def test_a_chunk_without_a_vector_fails_until_it_is_embedded(workspace: Workspac
 
 
 def test_a_document_whose_text_is_gone_from_the_store_fails(workspace: Workspace) -> None:
-    from rag_assets.parsing.batch import document_store
+    from rag_assets.ingest.parsing.batch import document_store
 
     pipeline = made(workspace)
     content = pipeline.snapshots.readable(pipeline.snapshots.latest())["content_key"][0]

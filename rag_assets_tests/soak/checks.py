@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from rag_assets.corpus import Embedder, load_corpus
-from rag_assets.embedding.open import open_embedder
 from rag_assets.index.lance_files import read_tags
 from rag_assets.index.table import connect
+from rag_assets.ingest.embedding.open import open_embedder
 from rag_assets.pipeline.status import history_entry, status
 from rag_assets.publication.log import PublicationLog
 from rag_assets.publication.reader import PublishedIndex, open_published

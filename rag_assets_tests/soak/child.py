@@ -128,7 +128,7 @@ def _stages(corpus: str, _: str, reason: str) -> None:
 
 def _log_embedded(path: Path) -> None:
     """Append to a log what the model is asked to embed, before it does."""
-    from rag_assets.embedding.static import StaticEmbedder
+    from rag_assets.ingest.embedding.static import StaticEmbedder
 
     embed = StaticEmbedder.embed
 

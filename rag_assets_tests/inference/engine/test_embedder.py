@@ -11,14 +11,14 @@ import psutil
 import pytest
 
 from rag_assets.corpus import Embedder as Config
-from rag_assets.embedding.open import open_embedder
-from rag_assets.embedding.parity import cosines
-from rag_assets.embedding.vllm import SLICE
 from rag_assets.errors import EmbeddingFailed, ModelError, ModelUnavailable
 from rag_assets.inference.engine import close_engines
+from rag_assets.ingest.embedding.open import open_embedder
+from rag_assets.ingest.embedding.parity import cosines
+from rag_assets.ingest.embedding.vllm import SLICE
 from rag_assets.pipeline.parity import measure_parity
-from rag_assets_tests.embedding.test_embedders import TEXTS, embed
 from rag_assets_tests.inference.engine.conftest import SMALL, engines
+from rag_assets_tests.ingest.embedding.test_embedders import TEXTS, embed
 from rag_assets_tests.workspace import Workspace, document
 
 VLLM = {"type": "vllm", "precision": "float32", "vllm": SMALL}

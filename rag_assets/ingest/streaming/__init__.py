@@ -1,0 +1,15 @@
+"""Work ahead of the stages: documents are parsed, chunked and embedded in one stream, here or on a Ray cluster.
+
+needed keys − present keys → blocks of rows → workers that parse and chunk → workers that embed → the
+same stores, under the same keys. Each stage looks for its own missing keys afterwards and finds them
+made, so nothing here decides what is in a snapshot or an index: whatever is lost on the way is missing,
+and what is missing is made. Knows nothing of snapshots, the table, or Dagster.
+"""
+
+from __future__ import annotations
+
+from rag_assets.ingest.streaming.ahead import Ahead
+from rag_assets.ingest.streaming.engine import StreamEngine, open_engine
+from rag_assets.ingest.streaming.place import Job, Place
+
+__all__ = ["Ahead", "Job", "Place", "StreamEngine", "open_engine"]
