@@ -17,10 +17,10 @@ import numpy as np
 from benchmarks.project import Project
 from benchmarks.question_sets import question_sets
 from benchmarks.table import Benchmark, Column, Row, Setting, Table
-from rag_assets.answers.extractive import best_sentence
-from rag_assets.answers.sentences import sentences
-from rag_assets.answers.vectors import SentenceVectors
-from rag_assets.gold.file import append_lines
+from rag_assets.evaluation.answers.extractive import best_sentence
+from rag_assets.evaluation.answers.sentences import sentences
+from rag_assets.evaluation.answers.vectors import SentenceVectors
+from rag_assets.evaluation.gold.file import append_lines
 
 METRICS = (
     "answered",

@@ -23,20 +23,20 @@ from benchmarks import relevancy
 from benchmarks.agreement import auroc
 from benchmarks.table import Benchmark, Column, Row, Setting, Table
 from rag_assets import corpus
-from rag_assets.answers.sentences import sentences
-from rag_assets.answers.vectors import SentenceVectors
-from rag_assets.gold.words import words
+from rag_assets.evaluation.answers.sentences import sentences
+from rag_assets.evaluation.answers.vectors import SentenceVectors
+from rag_assets.evaluation.gold.words import words
+from rag_assets.evaluation.judging.deepeval_judge import DeepEvalJudge
+from rag_assets.evaluation.judging.judge import Case
+from rag_assets.evaluation.judging.local import LocalJudge, evidence_of
+from rag_assets.evaluation.judging.support import FEATURES, aggregated
 from rag_assets.inference.chat import Failure
-from rag_assets.judging.deepeval_judge import DeepEvalJudge
-from rag_assets.judging.judge import Case
-from rag_assets.judging.local import LocalJudge, evidence_of
-from rag_assets.judging.support import FEATURES, aggregated
 
 SETS = ("wice", "mtrag-human", "begin")
 LIMIT, QUICK_LIMIT = 2_000, 40
 ENDPOINT_LIMIT = 100  # cases of a set that an endpoint is asked
 BATCH = 64
-WEIGHTS = Path(__file__).resolve().parents[1] / "rag_assets" / "judging" / "support.json"
+WEIGHTS = Path(__file__).resolve().parents[1] / "rag_assets" / "evaluation" / "judging" / "support.json"
 REGULARIZATION = 0.05  # of the logistic regression; any from 0.01 to 1 gives the same to two digits
 BINS = 10
 

@@ -17,9 +17,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from rag_assets.gold.file import normalized, slug
-from rag_assets.gold.formats import Imported, read_beir, read_squad, write_documents
-from rag_assets.gold.question import Question
+from rag_assets.evaluation.gold.file import normalized, slug
+from rag_assets.evaluation.gold.formats import Imported, read_beir, read_squad, write_documents
+from rag_assets.evaluation.gold.question import Question
 
 # Where an answer of SEC 10-Q was found: names of files and sections, which are no part of the answer.
 SOURCE_NOTE = re.compile(r"\s*(?:\(SOURCE: [^)\n]*\)|SOURCE\(S\):.*)")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from benchmarks.project import Project
 from benchmarks.table import Benchmark, Column, Row, Setting, Table
-from rag_assets.gold import Question
-from rag_assets.gold.file import append_lines
+from rag_assets.evaluation.gold import Question
+from rag_assets.evaluation.gold.file import append_lines
 
 SIZES, QUICK_SIZES = (1_000, 10_000), (20, 40)
 CONTEXTS = 2

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from benchmarks.agreement import auroc
 from benchmarks.table import Column, Row, Setting, Table
-from rag_assets.answers.sentences import sentences
-from rag_assets.answers.vectors import SentenceVectors
-from rag_assets.judging.bearing import Bearing, bearings, shared_words
+from rag_assets.evaluation.answers.sentences import sentences
+from rag_assets.evaluation.answers.vectors import SentenceVectors
+from rag_assets.evaluation.judging.bearing import Bearing, bearings, shared_words
 
 SETS = ("clapnq", "scifact", "anthropic-docs", "pubmedqa", "squad")
 SPANS = ("squad",)  # sets whose answers are a word or two: no statements that could bear on anything
@@ -34,7 +34,7 @@ WEIGHTS = {
     "answer_relevancy": np.zeros(1),
 }
 THRESHOLDS = np.linspace(0.2, 2.0, 181)
-FILE = Path(__file__).resolve().parents[1] / "rag_assets" / "judging" / "bearing.json"
+FILE = Path(__file__).resolve().parents[1] / "rag_assets" / "evaluation" / "judging" / "bearing.json"
 
 
 @dataclass(frozen=True)

@@ -26,16 +26,16 @@ from rich.text import Text
 
 from rag_assets.console import SafeConsole, styled
 from rag_assets.corpus import Corpus
-from rag_assets.evaluation.diagnosis import advice, summarize_diagnoses
-from rag_assets.evaluation.metrics import title_of
-from rag_assets.evaluation.refusal import gate_in_words
-from rag_assets.evaluation.regression import compared_in_words, regressions_of, unchecked
-from rag_assets.gold.check import UNMEETABLE, Finding
+from rag_assets.evaluation.diagnosis.diagnosis import advice, summarize_diagnoses
+from rag_assets.evaluation.gold.check import UNMEETABLE, Finding
+from rag_assets.evaluation.report.refusal import gate_in_words
+from rag_assets.evaluation.report.regression import compared_in_words, regressions_of, unchecked
+from rag_assets.evaluation.search.metrics import title_of
 from rag_assets.pipeline.progress import Progress as Listener
 from rag_assets.pipeline.progress import silent
 
 if TYPE_CHECKING:
-    from rag_assets.evaluation.report import Report
+    from rag_assets.evaluation.report.report import Report
     from rag_assets.inbox import Entry
     from rag_assets.index.hit import Hit
     from rag_assets.ingest.embedding.parity import Agreement

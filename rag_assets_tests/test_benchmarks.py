@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks.question_sets import question_sets
 from benchmarks.table import Column, Table, markdown
-from rag_assets.gold import load_gold
-from rag_assets.gold.file import append_lines
+from rag_assets.evaluation.gold import load_gold
+from rag_assets.evaluation.gold.file import append_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from rag_assets.cli import app
 from rag_assets.corpus import Corpus, load_corpora, load_corpus
-from rag_assets.gold import load_gold
+from rag_assets.evaluation.gold import load_gold
 from rag_assets.ingest.parsing.document import Reason
 from rag_assets.settings import Settings
 from rag_assets_tests.workspace import Workspace

@@ -232,7 +232,7 @@ def rollback(
 @app.command()
 def check(as_json: AsJson = False) -> None:
     """Validate all corpus files, their gold sets and RAG_EXECUTOR."""
-    from rag_assets.gold import load_gold
+    from rag_assets.evaluation.gold import load_gold
     from rag_assets.pipeline.readiness import missing_here
     from rag_assets.quality import load_suites
     from rag_assets.quality.judge import check_suite

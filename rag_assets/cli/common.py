@@ -48,7 +48,7 @@ def load(name: str) -> tuple[Settings, Corpus]:
 
 def check_gold(corpus: Corpus) -> None:
     """A broken gold set shows before the work, not after it."""
-    from rag_assets.gold import load_gold
+    from rag_assets.evaluation.gold import load_gold
 
     if corpus.gold_path is not None:
         load_gold(corpus.gold_path)

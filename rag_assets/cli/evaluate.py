@@ -29,7 +29,7 @@ from rag_assets.cli.common import (
 from rag_assets.errors import ConfigurationError, RagAssetsError
 
 if TYPE_CHECKING:
-    from rag_assets.evaluation.report import Report
+    from rag_assets.evaluation.report.report import Report
     from rag_assets.orchestration.run import RunOutcome
 
 
@@ -56,10 +56,10 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Build the candidate of the present corpus file, ask it the gold questions, and decide; publish nothing."""
-    from rag_assets.evaluation.files import PAGE_FILE, page_of
-    from rag_assets.evaluation.junit import junit as as_junit
-    from rag_assets.evaluation.junit import junit_error
-    from rag_assets.evaluation.regression import regressions_of, unchecked
+    from rag_assets.evaluation.report.files import PAGE_FILE, page_of
+    from rag_assets.evaluation.report.junit import junit as as_junit
+    from rag_assets.evaluation.report.junit import junit_error
+    from rag_assets.evaluation.report.regression import regressions_of, unchecked
     from rag_assets.orchestration.run import run_corpus
     from rag_assets.terminal import progress_bars, show_evaluation, show_quarantined, show_refusal
 

@@ -5,8 +5,8 @@ Annotations here are read by Dagster when an asset is defined, so they must not 
 
 import dagster as dg
 
-from rag_assets.answers.asking import AskCounts
 from rag_assets.corpus import Corpus
+from rag_assets.evaluation.answers.asking import AskCounts
 from rag_assets.orchestration import metadata
 from rag_assets.orchestration.declare import data_version
 from rag_assets.orchestration.model_stage import ModelStage, model_asset

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from rag_assets.corpus import Corpus
 from rag_assets.errors import QuarantineExceeded
-from rag_assets.evaluation.refusal import gate_in_words, refusal_reasons
-from rag_assets.evaluation.regression import regressions_of
+from rag_assets.evaluation.report.refusal import gate_in_words, refusal_reasons
+from rag_assets.evaluation.report.regression import regressions_of
 from rag_assets.ingest.embedding.stage import EmbeddingCounts
 from rag_assets.ingest.parsing.parse import PARSERS, parser_fingerprint
 from rag_assets.ingest.parsing.stage import check_quarantine

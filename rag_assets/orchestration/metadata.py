@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import polars as pl
 
-from rag_assets.answers.asking import AskCounts
 from rag_assets.corpus import Corpus
-from rag_assets.evaluation.regression import regressions_of
-from rag_assets.evaluation.report import Report
+from rag_assets.evaluation.answers.asking import AskCounts
+from rag_assets.evaluation.report.regression import regressions_of
+from rag_assets.evaluation.report.report import Report
 from rag_assets.index.candidate import Candidate
 from rag_assets.ingest.chunking.stage import ChunkCounts
 from rag_assets.ingest.embedding.stage import EmbeddingCounts
@@ -153,8 +153,8 @@ def asked(counts: AskCounts) -> Facts:
 
 def evaluation(pipeline: Pipeline, report: Report, path: str) -> Facts:
     """Headline metrics with their plots, and where the report lies."""
-    from rag_assets.evaluation.answer_plot import answer_rows, answers_png
-    from rag_assets.evaluation.plots import modes_png
+    from rag_assets.evaluation.report.answer_plot import answer_rows, answers_png
+    from rag_assets.evaluation.report.plots import modes_png
 
     facts: Facts = {
         "report": dg.MetadataValue.path(pipeline.objects.uri(f"{path}/report.html")),

@@ -16,10 +16,10 @@ from dagster._core.execution.execute_in_process import core_execute_in_process
 
 from rag_assets.corpus import Corpus
 from rag_assets.errors import ConfigurationError, GateRefused
-from rag_assets.evaluation.files import find_report
-from rag_assets.evaluation.refusal import refusal_reasons, why_not_measured
-from rag_assets.evaluation.regression import regressions_of
-from rag_assets.evaluation.report import Report
+from rag_assets.evaluation.report.files import find_report
+from rag_assets.evaluation.report.refusal import refusal_reasons, why_not_measured
+from rag_assets.evaluation.report.regression import regressions_of
+from rag_assets.evaluation.report.report import Report
 from rag_assets.orchestration.assets import corpus_assets
 from rag_assets.orchestration.command_runs import COMMAND_TAG, Watch, clear_away, command_run
 from rag_assets.orchestration.failures import message_of

@@ -15,14 +15,14 @@ import polars as pl
 from pydantic import TypeAdapter
 
 from rag_assets import corpus
-from rag_assets.answers.asking import AskCounts
-from rag_assets.answers.generator import Context, Generator, Task
-from rag_assets.answers.stage import answer_missing, answer_store
-from rag_assets.evaluation.answered import CONTEXT, Asked, answered_rows
-from rag_assets.evaluation.search import Hit
-from rag_assets.gold import Question
-from rag_assets.judging.judge import Case, Judge
-from rag_assets.judging.stage import judge_missing, judgement_store
+from rag_assets.evaluation.answers.asking import AskCounts
+from rag_assets.evaluation.answers.generator import Context, Generator, Task
+from rag_assets.evaluation.answers.stage import answer_missing, answer_store
+from rag_assets.evaluation.gold import Question
+from rag_assets.evaluation.judging.answered import CONTEXT, Asked, answered_rows
+from rag_assets.evaluation.judging.judge import Case, Judge
+from rag_assets.evaluation.judging.stage import judge_missing, judgement_store
+from rag_assets.evaluation.search.search import Hit
 from rag_assets.pipeline.progress import Progress
 from rag_assets.store.content import ContentStore
 from rag_assets.store.digest import digest, fingerprint

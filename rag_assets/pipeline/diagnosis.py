@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from rag_assets.errors import RagAssetsError
-from rag_assets.evaluation.diagnosis import (
+from rag_assets.evaluation.diagnosis.diagnosis import (
     Diagnosis,
     diagnose,
     misled_by_vectors,
     shown_ranks,
     suspects,
 )
-from rag_assets.evaluation.loss import DocumentTrace
-from rag_assets.evaluation.measured import SHOWN_MODE, Measured
-from rag_assets.evaluation.targets import TargetChanges
+from rag_assets.evaluation.diagnosis.loss import DocumentTrace
+from rag_assets.evaluation.gate.targets import TargetChanges
+from rag_assets.evaluation.search.measured import SHOWN_MODE, Measured
 from rag_assets.ingest.parsing.batch import document_store
 from rag_assets.ingest.sources.open import open_sources
 from rag_assets.pipeline.targets import Targets

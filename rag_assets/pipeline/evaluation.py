@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from rag_assets.evaluation.answered import is_complete, with_answers
-from rag_assets.evaluation.cost import Cost, cost_of
-from rag_assets.evaluation.details import DECIDING_METRIC
-from rag_assets.evaluation.evaluate import evaluate, no_questions
-from rag_assets.evaluation.files import read_report, write_report
-from rag_assets.evaluation.measured import Measured
-from rag_assets.evaluation.report import Judged, Report, Subject, build_report
-from rag_assets.evaluation.slices import counted_metrics, slice_rows, with_slices
-from rag_assets.evaluation.standards import max_unjudged_share
-from rag_assets.evaluation.targets import comparable, counted
-from rag_assets.gold import GoldSet
+from rag_assets.evaluation.gate.standards import max_unjudged_share
+from rag_assets.evaluation.gate.targets import comparable, counted
+from rag_assets.evaluation.gold import GoldSet
+from rag_assets.evaluation.judging.answered import is_complete, with_answers
+from rag_assets.evaluation.report.cost import Cost, cost_of
+from rag_assets.evaluation.report.details import DECIDING_METRIC
+from rag_assets.evaluation.report.files import read_report, write_report
+from rag_assets.evaluation.report.report import Judged, Report, Subject, build_report
+from rag_assets.evaluation.search.evaluate import evaluate, no_questions
+from rag_assets.evaluation.search.measured import Measured
+from rag_assets.evaluation.search.slices import counted_metrics, slice_rows, with_slices
 from rag_assets.index.candidate import Candidate
 from rag_assets.pipeline.answers import BATCH, AnsweredVersion, Version
 from rag_assets.pipeline.diagnosis import diagnose_all

@@ -9,12 +9,12 @@ from pathlib import Path
 import polars as pl
 
 from rag_assets import corpus as models
-from rag_assets.answers.propose import ChatProposer
 from rag_assets.errors import StageIncomplete
-from rag_assets.gold import GoldSet
-from rag_assets.gold.check import Finding, check_gold
-from rag_assets.gold.file import normalized, read_started
-from rag_assets.gold.propose import Draft, HeadingProposer, Proposals, Proposer
+from rag_assets.evaluation.answers.propose import ChatProposer
+from rag_assets.evaluation.gold import GoldSet
+from rag_assets.evaluation.gold.check import Finding, check_gold
+from rag_assets.evaluation.gold.file import normalized, read_started
+from rag_assets.evaluation.gold.propose import Draft, HeadingProposer, Proposals, Proposer
 from rag_assets.ingest.parsing.batch import document_store
 from rag_assets.pipeline.work import restore
 from rag_assets.store.objects import ObjectStore

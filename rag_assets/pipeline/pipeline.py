@@ -12,14 +12,15 @@ from dataclasses import asdict, fields
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from rag_assets.answers.asking import AskCounts
-from rag_assets.answers.generator import Generator
 from rag_assets.corpus import Corpus
 from rag_assets.corpus import Embedder as EmbedderSettings
 from rag_assets.errors import ConfigurationError, StageIncomplete, StoreUnavailable, VerificationFailed
-from rag_assets.evaluation.report import Report
-from rag_assets.evaluation.search import Search
-from rag_assets.evaluation.standards import Standards
+from rag_assets.evaluation.answers.asking import AskCounts
+from rag_assets.evaluation.answers.generator import Generator
+from rag_assets.evaluation.gate.standards import Standards
+from rag_assets.evaluation.judging.judge import Judge
+from rag_assets.evaluation.report.report import Report
+from rag_assets.evaluation.search.search import Search
 from rag_assets.index.candidate import Candidate, CandidateStore, Spec, specify
 from rag_assets.index.lance_files import read_tags
 from rag_assets.index.rows import RowSource
@@ -38,7 +39,6 @@ from rag_assets.ingest.parsing.batch import DocumentCounts
 from rag_assets.ingest.parsing.stage import check_quarantine, update_documents
 from rag_assets.ingest.sources.open import open_sources
 from rag_assets.ingest.streaming import Ahead, Place, StreamEngine, open_engine
-from rag_assets.judging.judge import Judge
 from rag_assets.pipeline.answers import AnsweredVersion, Version
 from rag_assets.pipeline.candidate import build_candidate
 from rag_assets.pipeline.carried import Damage

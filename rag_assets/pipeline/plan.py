@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rag_assets.corpus import Corpus
 from rag_assets.errors import QuarantineExceeded
-from rag_assets.evaluation.cost import cost_of
+from rag_assets.evaluation.report.cost import cost_of
 from rag_assets.index.table import IndexUnavailable, open_table
 from rag_assets.ingest.parsing.stage import check_quarantine
 from rag_assets.pipeline.pipeline import Pipeline

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from rag_assets.gold import GoldSet, load_gold
-from rag_assets.gold.check import check_gold
+from rag_assets.evaluation.gold import GoldSet, load_gold
+from rag_assets.evaluation.gold.check import check_gold
 from rag_assets.ingest.parsing.batch import document_store
 from rag_assets.quality import Profile, Stage
 from rag_assets.quality.chunks import CHUNK_COLUMNS, profile_chunks

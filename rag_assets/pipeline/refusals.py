@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from rag_assets.evaluation.files import JSON_FILE, PAGE_FILE, find_report
-from rag_assets.evaluation.refusal import refusal_reasons
-from rag_assets.evaluation.report import Report
+from rag_assets.evaluation.report.files import JSON_FILE, PAGE_FILE, find_report
+from rag_assets.evaluation.report.refusal import refusal_reasons
+from rag_assets.evaluation.report.report import Report
 from rag_assets.pipeline.runs import RunRecords
 from rag_assets.publication.publish import headline
 from rag_assets.publication.record import Publication

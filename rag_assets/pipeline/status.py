@@ -11,10 +11,10 @@ from typing import Any
 
 from rag_assets.corpus import Corpus
 from rag_assets.errors import RagAssetsError
-from rag_assets.evaluation.files import PAGE_FILE, find_report
-from rag_assets.evaluation.refusal import why_not_measured
-from rag_assets.evaluation.report import Report
-from rag_assets.evaluation.standards import Standards
+from rag_assets.evaluation.gate.standards import Standards
+from rag_assets.evaluation.report.files import PAGE_FILE, find_report
+from rag_assets.evaluation.report.refusal import why_not_measured
+from rag_assets.evaluation.report.report import Report
 from rag_assets.pipeline.quarantine import quarantined_documents
 from rag_assets.pipeline.refusals import newest_refusal, refused_versions
 from rag_assets.pipeline.runs import RunRecords, summary

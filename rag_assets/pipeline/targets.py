@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from rag_assets.evaluation.diagnosis import NOTHING_MISSING, Nowhere
-from rag_assets.evaluation.measured import Measured
-from rag_assets.evaluation.targets import Holdings, Presence, TargetChanges, compare_targets
-from rag_assets.gold.passages import PassageSearch
-from rag_assets.gold.words import words
+from rag_assets.evaluation.diagnosis.diagnosis import NOTHING_MISSING, Nowhere
+from rag_assets.evaluation.gate.targets import Holdings, Presence, TargetChanges, compare_targets
+from rag_assets.evaluation.gold.passages import PassageSearch
+from rag_assets.evaluation.gold.words import words
+from rag_assets.evaluation.search.measured import Measured
 from rag_assets.ingest.parsing.batch import document_store
 from rag_assets.store.erasures import ErasureLog
 from rag_assets.store.files import warn

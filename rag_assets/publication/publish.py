@@ -10,11 +10,11 @@ from dataclasses import replace
 
 from rag_assets import corpus as models
 from rag_assets.errors import GateRefused, NotPublished, PublicationConflict, VerificationFailed
-from rag_assets.evaluation.files import read_report
-from rag_assets.evaluation.gate import decide
-from rag_assets.evaluation.refusal import refusal_reasons
-from rag_assets.evaluation.report import Report
-from rag_assets.evaluation.standards import Standards, max_unjudged_share
+from rag_assets.evaluation.gate.gate import decide
+from rag_assets.evaluation.gate.standards import Standards, max_unjudged_share
+from rag_assets.evaluation.report.files import read_report
+from rag_assets.evaluation.report.refusal import refusal_reasons
+from rag_assets.evaluation.report.report import Report
 from rag_assets.index.candidate import Candidate, CandidateStore
 from rag_assets.index.table import open_table
 from rag_assets.index.verify import AGAIN, verify_indexes

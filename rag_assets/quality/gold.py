@@ -7,9 +7,9 @@ from collections.abc import Sequence, Set
 
 import polars as pl
 
-from rag_assets.gold import GoldSet
-from rag_assets.gold.check import UNMEETABLE, Finding
-from rag_assets.gold.words import words
+from rag_assets.evaluation.gold import GoldSet
+from rag_assets.evaluation.gold.check import UNMEETABLE, Finding
+from rag_assets.evaluation.gold.words import words
 from rag_assets.quality.profile import SAMPLE_ROWS, Profile, quantiles, share
 from rag_assets.store.digest import digest
 

@@ -115,7 +115,7 @@ def _template() -> Template:
     )
     environment.filters |= {"figure": _figure, "percent": _percent}
     # The same look as the evaluation report, whose style sheet this is.
-    shared = (files("rag_assets.evaluation") / "templates" / "report.css").read_text(encoding="utf-8")
+    shared = (files("rag_assets.evaluation.report") / "templates" / "report.css").read_text(encoding="utf-8")
     environment.globals["css"] = Markup(shared + _read("quality.css"))
     return environment.from_string(_read("quality.html.jinja"))
 

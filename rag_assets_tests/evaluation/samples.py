@@ -8,14 +8,14 @@ from typing import Any
 
 import polars as pl
 
-from rag_assets.answers.generator import Context, Task
 from rag_assets.corpus import Corpus, Mode
-from rag_assets.evaluation.answered import Asked, answered_rows, with_answers
-from rag_assets.evaluation.evaluate import evaluate
-from rag_assets.evaluation.measured import Measured
-from rag_assets.evaluation.report import Judged, Report, Subject, build_report
-from rag_assets.evaluation.search import Hit, Search
-from rag_assets.gold import GoldSet, Question
+from rag_assets.evaluation.answers.generator import Context, Task
+from rag_assets.evaluation.gold import GoldSet, Question
+from rag_assets.evaluation.judging.answered import Asked, answered_rows, with_answers
+from rag_assets.evaluation.report.report import Judged, Report, Subject, build_report
+from rag_assets.evaluation.search.evaluate import evaluate
+from rag_assets.evaluation.search.measured import Measured
+from rag_assets.evaluation.search.search import Hit, Search
 
 
 def hit(document_id: str, text: str = "", chunk_id: str | None = None) -> Hit:

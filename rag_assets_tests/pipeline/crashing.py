@@ -60,7 +60,7 @@ def _run(command: dict[str, Any]) -> None:
     from rag_assets_tests.workspace import Workspace, run_stages
 
     if command.get("batch") is not None:
-        from rag_assets.answers import asking
+        from rag_assets.evaluation.answers import asking
         from rag_assets.pipeline import answers, evaluation
 
         asking.BATCH = answers.BATCH = evaluation.BATCH = command["batch"]

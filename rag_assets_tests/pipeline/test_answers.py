@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from rag_assets.errors import GateRefused
-from rag_assets.evaluation.files import read_report
-from rag_assets.evaluation.plots import rank_shares
-from rag_assets.evaluation.report import Report
+from rag_assets.evaluation.report.files import read_report
+from rag_assets.evaluation.report.plots import rank_shares
+from rag_assets.evaluation.report.report import Report
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets_tests.inference.faulty import FaultyServer
 from rag_assets_tests.workspace import Workspace

@@ -17,8 +17,8 @@ from dagster import DagsterRunStatus
 
 from rag_assets import open_published
 from rag_assets.errors import NotPublished
-from rag_assets.evaluation.files import read_report
-from rag_assets.evaluation.report import Report
+from rag_assets.evaluation.report.files import read_report
+from rag_assets.evaluation.report.report import Report
 from rag_assets_tests.inference.faulty import FaultyServer
 from rag_assets_tests.orchestration.commands import Home
 from rag_assets_tests.workspace import Workspace, document

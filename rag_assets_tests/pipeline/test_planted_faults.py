@@ -15,8 +15,8 @@ import yaml
 from numpy.typing import NDArray
 
 from rag_assets.errors import GateRefused, VerificationFailed
-from rag_assets.evaluation.diagnosis import summarize_diagnoses
-from rag_assets.evaluation.report import Report
+from rag_assets.evaluation.diagnosis.diagnosis import summarize_diagnoses
+from rag_assets.evaluation.report.report import Report
 from rag_assets.index.rows import RowSource
 from rag_assets.ingest.chunking.chunker import Chunk, Chunker
 from rag_assets.ingest.embedding.open import open_embedder

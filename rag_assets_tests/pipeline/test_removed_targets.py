@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rag_assets.errors import GateRefused
-from rag_assets.evaluation.report import Report
+from rag_assets.evaluation.report.report import Report
 from rag_assets.publication.publish import rollback
 from rag_assets.store.erasures import Demand, ErasureLog
 from rag_assets_tests.house_rules import (

@@ -12,10 +12,10 @@ import pytest
 
 from rag_assets.corpus import Rule
 from rag_assets.errors import GateRefused
-from rag_assets.evaluation.gate import decide
-from rag_assets.evaluation.regression import regressions_of
-from rag_assets.judging import local
-from rag_assets.judging.judge import Score
+from rag_assets.evaluation.gate.gate import decide
+from rag_assets.evaluation.judging import local
+from rag_assets.evaluation.judging.judge import Score
+from rag_assets.evaluation.report.regression import regressions_of
 from rag_assets.pipeline import answers as pipeline_answers
 from rag_assets.pipeline import evaluation as pipeline_evaluation
 from rag_assets.pipeline.pipeline import Pipeline

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from rag_assets import corpus
-from rag_assets.answers.chat_generator import ChatGenerator
-from rag_assets.answers.generator import Answer, Context, Task
 from rag_assets.errors import GateRefused
+from rag_assets.evaluation.answers.chat_generator import ChatGenerator
+from rag_assets.evaluation.answers.generator import Answer, Context, Task
 from rag_assets_tests.pipeline.test_answers import build, workspace
 from rag_assets_tests.servers import ChatServer
 

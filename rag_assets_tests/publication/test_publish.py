@@ -12,8 +12,8 @@ import pytest
 from rag_assets import open_published
 from rag_assets.corpus import Gate, Rule
 from rag_assets.errors import GateRefused, NotPublished, PublicationConflict, VerificationFailed
-from rag_assets.evaluation.files import read_report, write_report
-from rag_assets.evaluation.measured import Measured
+from rag_assets.evaluation.report.files import read_report, write_report
+from rag_assets.evaluation.search.measured import Measured
 from rag_assets.index.candidate import Candidate
 from rag_assets.index.table import connect, open_table
 from rag_assets.publication.log import PublicationLog

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag_assets.gold import GoldSet, Question
-from rag_assets.gold.check import check_gold
+from rag_assets.evaluation.gold import GoldSet, Question
+from rag_assets.evaluation.gold.check import check_gold
 from rag_assets.quality.chunks import profile_chunks
 from rag_assets.quality.documents import profile_documents
 from rag_assets.quality.embeddings import profile_embeddings

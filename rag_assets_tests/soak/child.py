@@ -110,7 +110,7 @@ def _stages(corpus: str, _: str, reason: str) -> None:
     """``run CORPUS --reason REASON`` without Dagster: as another orchestrator would call the stages."""
     from rag_assets.cli.common import load, open_store, reported
     from rag_assets.errors import GateRefused
-    from rag_assets.evaluation.refusal import refusal_reasons
+    from rag_assets.evaluation.report.refusal import refusal_reasons
     from rag_assets.pipeline.pipeline import Pipeline
 
     with reported():

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from rag_assets import corpus
-from rag_assets.answers.chat_generator import ChatGenerator
-from rag_assets.answers.generator import Answer, Context, Task
+from rag_assets.evaluation.answers.chat_generator import ChatGenerator
+from rag_assets.evaluation.answers.generator import Answer, Context, Task
+from rag_assets.evaluation.judging.deepeval_judge import DeepEvalJudge
+from rag_assets.evaluation.judging.judge import Case, Judgement
 from rag_assets.inference.chat import Failure
 from rag_assets.inference.open_chat import identity
-from rag_assets.judging.deepeval_judge import DeepEvalJudge
-from rag_assets.judging.judge import Case, Judgement
 from rag_assets_tests.inference.engine.conftest import SMALL
 
 # vLLM and PyTorch warn about their own code.
