@@ -1,7 +1,7 @@
 """Evaluation: is a candidate good enough, and better or worse than what is published?
 
-``gold`` (questions) + ``search`` (a candidate) → ``evaluate`` (one row per question and mode)
-→ ``gate`` (a verdict) and ``report`` (JSON, Parquet and one HTML page, see ``files``).
+``gold`` (questions) → ``answers`` → ``judging`` → ``search`` (one row per question and mode) → ``diagnosis`` (the stage
+at fault) → ``gate`` (a verdict) → ``report`` (JSON, Parquet and one HTML page). ``files`` is a public name for CI jobs.
 
-This room knows nothing of LanceDB, embedders or Dagster: it sees a search function and numbers.
+Knows nothing of LanceDB or of publications: it sees a search function, texts and numbers.
 """
