@@ -36,7 +36,7 @@ from rag_assets.pipeline.progress import silent
 
 if TYPE_CHECKING:
     from rag_assets.evaluation.report.report import Report
-    from rag_assets.inbox import Entry
+    from rag_assets.events.inbox import Entry
     from rag_assets.index.hit import Hit
     from rag_assets.ingest.embedding.parity import Agreement
     from rag_assets.invalidation.notice import Span

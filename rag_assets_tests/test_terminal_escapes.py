@@ -19,7 +19,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from rag_assets.cli import app
-from rag_assets.inbox import Change, Inbox
+from rag_assets.events.inbox import Change, Inbox
 from rag_assets.invalidation.ledger import DeadLetter, Ledger, write_ledger
 from rag_assets.invalidation.notice import Span
 from rag_assets.invalidation.open import identity_of

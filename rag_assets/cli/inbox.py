@@ -13,7 +13,7 @@ from rag_assets.cli.common import FAILED, AsJson, CorpusName, fail, load, print_
 from rag_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from rag_assets.inbox import Entry
+    from rag_assets.events.inbox import Entry
 
 app = typer.Typer(help="Events: list, show, retry, drop.", no_args_is_help=True)
 
@@ -39,7 +39,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List the newest changes that events announced, and what became of them."""
-    from rag_assets.inbox import open_inbox
+    from rag_assets.events.inbox import open_inbox
     from rag_assets.terminal import show_entries
 
     with reported():
@@ -54,7 +54,7 @@ def list_(
 @app.command()
 def show(corpus: CorpusName, event: EventId, as_json: AsJson = False) -> None:
     """Show everything about one event but the documents that it brought."""
-    from rag_assets.inbox import REMEMBERED, open_inbox
+    from rag_assets.events.inbox import REMEMBERED, open_inbox
     from rag_assets.terminal import show_event
 
     with reported():
@@ -74,7 +74,7 @@ def show(corpus: CorpusName, event: EventId, as_json: AsJson = False) -> None:
 @app.command()
 def retry(corpus: CorpusName, event: EventId, as_json: AsJson = False) -> None:
     """Let runs try the dead changes of an event again."""
-    from rag_assets.inbox import open_inbox
+    from rag_assets.events.inbox import open_inbox
 
     with reported():
         settings, _ = load(corpus)
@@ -90,7 +90,7 @@ def drop(
     as_json: AsJson = False,
 ) -> None:
     """Set the pending and dead changes of an event aside for good. Their record stays, their content goes."""
-    from rag_assets.inbox import open_inbox
+    from rag_assets.events.inbox import open_inbox
 
     with reported():
         settings, _ = load(corpus)

@@ -19,9 +19,9 @@ def webhooks(
 ) -> None:
     """Receive events of all corpora that set events.webhooks, until told to stop."""
     from rag_assets.corpus import load_corpora
-    from rag_assets.inbox import open_inbox
-    from rag_assets.webhooks import create_app
-    from rag_assets.webhooks.serve import serve
+    from rag_assets.events.inbox import open_inbox
+    from rag_assets.events.webhooks import create_app
+    from rag_assets.events.webhooks.serve import serve
 
     with reported():
         settings = Settings()

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from rag_assets.corpus import Corpus, Events
-from rag_assets.inbox import Pending
+from rag_assets.events.inbox import Pending
 from rag_assets.orchestration.jobs import job_name
 from rag_assets.orchestration.resources import StoreResource
 from rag_assets.orchestration.tags import (

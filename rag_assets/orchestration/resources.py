@@ -17,7 +17,7 @@ from rag_assets.settings import Settings
 from rag_assets.store.objects import ObjectStore
 
 if TYPE_CHECKING:
-    from rag_assets.inbox import Inbox
+    from rag_assets.events.inbox import Inbox
 
 LOG_SECONDS = 10.0
 
@@ -55,7 +55,7 @@ class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 @cache
 def _open_inbox(store: str, inbox: str) -> Inbox:
     """One pool of connections for a process: sensors ask every few seconds."""
-    from rag_assets.inbox import open_inbox
+    from rag_assets.events.inbox import open_inbox
 
     return open_inbox(Settings(store=store, inbox=inbox))
 

@@ -14,7 +14,7 @@ import dagster as dg
 import polars as pl
 
 from rag_assets.corpus import Corpus
-from rag_assets.inbox import Change, Kind
+from rag_assets.events.inbox import Change, Kind
 from rag_assets.ingest.sources import PushSource, compare, open_sources
 from rag_assets.orchestration.jobs import job_name
 from rag_assets.orchestration.resources import StoreResource

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rag_assets import corpus as models
-from rag_assets.inbox.event import Brought, Received
+from rag_assets.events.inbox.event import Brought, Received
 from rag_assets.ingest.parsing.formats import extension_of
 from rag_assets.ingest.sources.push import can_hold, why_no_place
 from rag_assets.store.erasures import Demand, Mark

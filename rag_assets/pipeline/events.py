@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from rag_assets.errors import ConfigurationError, WorldError
-from rag_assets.inbox.event import Brought, Received
+from rag_assets.events.inbox.event import Brought, Received
 from rag_assets.ingest.parsing.batch import DocumentCounts, parse_ahead
 from rag_assets.ingest.sources.open import open_sources
 from rag_assets.ingest.sources.push import PushSource
@@ -30,7 +30,7 @@ from rag_assets.store.objects import ObjectLost, ObjectStore
 from rag_assets.store.snapshots import QUARANTINED, Snapshot, SnapshotStore
 
 if TYPE_CHECKING:
-    from rag_assets.inbox import Inbox
+    from rag_assets.events.inbox import Inbox
     from rag_assets.pipeline.pipeline import Pipeline
 
 

@@ -65,7 +65,7 @@ from rag_assets.store.preflight import check_store
 from rag_assets.store.snapshots import Snapshot, SnapshotStore
 
 if TYPE_CHECKING:
-    from rag_assets.inbox import Inbox
+    from rag_assets.events.inbox import Inbox
 
 BuildState = Literal["built", "reused", "unchanged", "held"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from rag_assets.inbox import Change, Inbox
-from rag_assets.inbox.event import Kind
+from rag_assets.events.inbox import Change, Inbox
+from rag_assets.events.inbox.event import Kind
 from rag_assets.ingest.embedding.parity import Agreement, Parity, ParityLog
 from rag_assets.invalidation.deliver import deliver
 from rag_assets.pipeline.pipeline import Pipeline

@@ -25,7 +25,7 @@ from standardwebhooks.webhooks import Webhook
 from rag_assets import AnswerCache
 from rag_assets.corpus import load_corpus
 from rag_assets.errors import RagAssetsError
-from rag_assets.inbox import Inbox
+from rag_assets.events.inbox import Inbox
 from rag_assets.invalidation.status import status
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.publication.log import PublicationLog

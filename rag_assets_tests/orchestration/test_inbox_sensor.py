@@ -14,8 +14,8 @@ from dagster import DagsterRunStatus
 
 from rag_assets.corpus import Events, Watch
 from rag_assets.errors import InboxUnavailable, StoreUnavailable
-from rag_assets.inbox import Change, Inbox, Pending
-from rag_assets.inbox.event import Kind
+from rag_assets.events.inbox import Change, Inbox, Pending
+from rag_assets.events.inbox.event import Kind
 from rag_assets.ingest.sources import PushSource
 from rag_assets.orchestration import inbox as sensors
 from rag_assets.orchestration import watch

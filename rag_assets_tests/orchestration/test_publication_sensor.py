@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from rag_assets import AnswerCache
-from rag_assets.inbox import Change, Inbox
+from rag_assets.events.inbox import Change, Inbox
 from rag_assets.index.table import open_table
 from rag_assets.invalidation.ledger import FIRST_PAUSE
 from rag_assets.pipeline.pipeline import Pipeline

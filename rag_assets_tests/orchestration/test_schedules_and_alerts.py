@@ -17,7 +17,7 @@ import pytest
 
 from rag_assets.corpus import load_corpus
 from rag_assets.errors import ConfigurationError, CorpusFileError, DataError, TargetUnavailable
-from rag_assets.inbox import Change, open_inbox
+from rag_assets.events.inbox import Change, open_inbox
 from rag_assets.orchestration.alerts import URL_VARIABLE, send
 from rag_assets.orchestration.build import build_definitions
 from rag_assets.orchestration.resources import StoreResource

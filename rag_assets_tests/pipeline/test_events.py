@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from rag_assets.errors import NotPublished, StoreUnavailable
-from rag_assets.inbox import Change, Inbox
-from rag_assets.inbox.event import Kind
+from rag_assets.events.inbox import Change, Inbox
+from rag_assets.events.inbox.event import Kind
 from rag_assets.invalidation.cache import AnswerCache
 from rag_assets.invalidation.deliver import deliver
 from rag_assets.pipeline.events import acknowledge
