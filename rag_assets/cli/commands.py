@@ -61,8 +61,8 @@ def run(
 ) -> None:
     """Bring a corpus from its sources to its publication; what is done already is not done again."""
     with interruptible() as interruption, reported():
+        from rag_assets.cli.terminal import progress_bars, show_refusal, show_run
         from rag_assets.orchestration.run import run_corpus
-        from rag_assets.terminal import progress_bars, show_refusal, show_run
 
         settings, found = load(corpus)
         check_gold(found)
@@ -101,8 +101,8 @@ def plan(
     """Show what a run would parse, chunk and embed, how long that would take and what it would cost. Changes nothing."""
     from dataclasses import asdict
 
+    from rag_assets.cli.terminal import progress_bars, show_plan
     from rag_assets.pipeline.plan import plan as make_plan
-    from rag_assets.terminal import progress_bars, show_plan
 
     with reported():
         settings, found = load(corpus)
@@ -126,9 +126,9 @@ def parity(
     """Measure whether the corpus's embedder gives the vectors of another backend, and if so let both share them."""
     from dataclasses import asdict
 
+    from rag_assets.cli.terminal import show_parity
     from rag_assets.pipeline.parity import measure_parity
     from rag_assets.pipeline.pipeline import Pipeline
-    from rag_assets.terminal import show_parity
 
     with reported():
         settings, found = load(corpus)
@@ -147,8 +147,8 @@ def parity(
 @app.command()
 def status(corpus: CorpusName, as_json: AsJson = False) -> None:
     """Show what readers see and what the last run did."""
+    from rag_assets.cli.terminal import show_status
     from rag_assets.pipeline.status import status as read_status
-    from rag_assets.terminal import show_status
 
     with reported():
         settings, found = load(corpus)
@@ -171,8 +171,8 @@ def query(
     as_json: AsJson = False,
 ) -> None:
     """Search what is published."""
+    from rag_assets.cli.terminal import show_hits
     from rag_assets.publication.reader import open_published
-    from rag_assets.terminal import show_hits
 
     if not text.strip():
         raise typer.BadParameter("the question is empty", param_hint="TEXT")
@@ -189,9 +189,9 @@ def query(
 @app.command()
 def history(corpus: CorpusName, as_json: AsJson = False) -> None:
     """List all publications and what was refused in between, oldest first."""
+    from rag_assets.cli.terminal import show_history
     from rag_assets.pipeline.status import history as read_history
     from rag_assets.publication.log import PublicationLog
-    from rag_assets.terminal import show_history
 
     with reported():
         settings, found = load(corpus)
@@ -213,9 +213,9 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Make another retained publication what readers see; atomic, like a publish."""
+    from rag_assets.cli.terminal import say
     from rag_assets.pipeline.status import history_entry
     from rag_assets.publication.publish import rollback as roll_back
-    from rag_assets.terminal import say
 
     with reported():
         settings, found = load(corpus)
@@ -232,12 +232,12 @@ def rollback(
 @app.command()
 def check(as_json: AsJson = False) -> None:
     """Validate all corpus files, their gold sets and RAG_EXECUTOR."""
+    from rag_assets.cli.terminal import say
     from rag_assets.evaluation.gold import load_gold
     from rag_assets.pipeline.readiness import missing_here
     from rag_assets.quality import load_suites
     from rag_assets.quality.judge import check_suite
     from rag_assets.quality.suite import BUILT_IN
-    from rag_assets.terminal import say
 
     with reported():
         settings = Settings()

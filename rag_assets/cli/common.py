@@ -63,7 +63,7 @@ def open_store(settings: Settings) -> ObjectStore:
 
 def print_json(value: Any) -> None:
     """One JSON value on standard output. What a terminal would obey is escaped: a reader finds the same value."""
-    from rag_assets.console import escaped_json
+    from rag_assets.cli.console import escaped_json
 
     is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     sys.stdout.write(escaped_json(json.dumps(value, indent=2, ensure_ascii=not is_utf8)) + "\n")
@@ -71,15 +71,15 @@ def print_json(value: Any) -> None:
 
 def fail(message: str) -> None:
     """An error on standard error."""
-    from rag_assets.terminal import complain
+    from rag_assets.cli.terminal import complain
 
     complain(message)
 
 
 def patience(seconds: float) -> Patience:
     """How to wait for other runs, as ``--wait`` says; what is waited for is told on standard error."""
+    from rag_assets.cli.terminal import note
     from rag_assets.orchestration.waiting import Patience
-    from rag_assets.terminal import note
 
     return Patience(seconds, note)
 
@@ -87,9 +87,9 @@ def patience(seconds: float) -> Patience:
 @contextmanager
 def interruptible() -> Iterator[Interruption]:
     """SIGINT and SIGTERM end the block within seconds, with exit code 130 or 143."""
+    from rag_assets.cli.terminal import note, restore_cursor
     from rag_assets.orchestration.interruption import interrupted
     from rag_assets.orchestration.interruption import interruptible as obeyed
-    from rag_assets.terminal import note, restore_cursor
 
     with obeyed(note) as interruption:
         interruption.before_force(restore_cursor)

@@ -56,12 +56,12 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Build the candidate of the present corpus file, ask it the gold questions, and decide; publish nothing."""
+    from rag_assets.cli.terminal import progress_bars, show_evaluation, show_quarantined, show_refusal
     from rag_assets.evaluation.report.files import PAGE_FILE, page_of
     from rag_assets.evaluation.report.junit import junit as as_junit
     from rag_assets.evaluation.report.junit import junit_error
     from rag_assets.evaluation.report.regression import regressions_of, unchecked
     from rag_assets.orchestration.run import run_corpus
-    from rag_assets.terminal import progress_bars, show_evaluation, show_quarantined, show_refusal
 
     with interruptible() as interruption, reported():
         for path in (junit, html):

@@ -38,9 +38,9 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Turn a question set of another format into a gold set."""
+    from rag_assets.cli.terminal import say
     from rag_assets.evaluation.gold.file import append_lines
     from rag_assets.evaluation.gold.formats import read_beir, read_csv, read_squad, write_documents
-    from rag_assets.terminal import say
 
     with reported():
         match format:
@@ -66,11 +66,11 @@ def import_(
 @app.command()
 def check(corpus: CorpusName, as_json: AsJson = False) -> None:
     """Hold the gold set against what the store holds of the corpus: what is gone, found nowhere or double."""
+    from rag_assets.cli.terminal import say, show_findings
     from rag_assets.evaluation.gold import load_gold
     from rag_assets.evaluation.gold.check import STALE, UNMEETABLE
     from rag_assets.pipeline.gold import check_corpus
     from rag_assets.store.snapshots import SnapshotStore
-    from rag_assets.terminal import say, show_findings
 
     with reported():
         settings, found = load(corpus)
@@ -102,9 +102,9 @@ def split(
     as_json: AsJson = False,
 ) -> None:
     """Write one gold set per tag; questions without a tag go to untagged.jsonl."""
+    from rag_assets.cli.terminal import say
     from rag_assets.evaluation.gold import load_gold
     from rag_assets.evaluation.gold.file import split_by_tag
-    from rag_assets.terminal import say
 
     with reported():
         _, found = load(corpus)
@@ -123,9 +123,9 @@ def propose(
     as_json: AsJson = False,
 ) -> None:
     """Propose questions on documents that no question covers; each waits for a person's yes in the file."""
+    from rag_assets.cli.terminal import say
     from rag_assets.evaluation.gold.file import append_lines, as_line
     from rag_assets.pipeline.gold import propose_for
-    from rag_assets.terminal import say
 
     with reported():
         settings, found = load(corpus)

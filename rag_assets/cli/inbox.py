@@ -39,8 +39,8 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List the newest changes that events announced, and what became of them."""
+    from rag_assets.cli.terminal import show_entries
     from rag_assets.events.inbox import open_inbox
-    from rag_assets.terminal import show_entries
 
     with reported():
         settings = Settings() if corpus is None else load(corpus)[0]
@@ -54,8 +54,8 @@ def list_(
 @app.command()
 def show(corpus: CorpusName, event: EventId, as_json: AsJson = False) -> None:
     """Show everything about one event but the documents that it brought."""
+    from rag_assets.cli.terminal import show_event
     from rag_assets.events.inbox import REMEMBERED, open_inbox
-    from rag_assets.terminal import show_event
 
     with reported():
         settings, _ = load(corpus)
@@ -100,7 +100,7 @@ def drop(
 
 
 def _tell(corpus: str, event: str, count: int, now: str, before: str, as_json: bool) -> None:
-    from rag_assets.terminal import say
+    from rag_assets.cli.terminal import say
 
     if as_json:
         print_json({"corpus": corpus, "event": event, "changes": count})

@@ -20,8 +20,8 @@ app = typer.Typer(help="Caches: what they were told, and telling them what to fo
 @app.command()
 def status(corpus: CorpusName, as_json: AsJson = False) -> None:
     """Show what each target was told, what it is due, and what was given up."""
+    from rag_assets.cli.terminal import show_targets
     from rag_assets.invalidation.status import status as read_status
-    from rag_assets.terminal import show_targets
 
     with reported():
         settings, found = load(corpus)
@@ -67,7 +67,7 @@ def _check_targets(corpus: Corpus) -> None:
 
 
 def _finish(corpus: str, outcomes: list[Outcome], as_json: bool) -> None:
-    from rag_assets.terminal import say, show_outcomes
+    from rag_assets.cli.terminal import say, show_outcomes
 
     if as_json:
         print_json([asdict(outcome) for outcome in outcomes])

@@ -21,10 +21,10 @@ def quality(
     as_json: AsJson = False,
 ) -> None:
     """Judge documents, chunks, vectors and gold questions of the last run. Publishes nothing."""
+    from rag_assets.cli.terminal import say
     from rag_assets.pipeline.pipeline import Pipeline
     from rag_assets.pipeline.quality import quality_report
     from rag_assets.quality.suite import copy_built_in
-    from rag_assets.terminal import say
 
     with reported():
         settings, found = load(corpus)

@@ -17,7 +17,7 @@ from rag_assets.cli import app
 from rag_assets.publication.publish import rollback
 from rag_assets_tests.workspace import Workspace
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 THINGS = (
     "rent",
     "lift",

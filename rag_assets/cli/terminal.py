@@ -24,7 +24,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from rag_assets.console import SafeConsole, styled
+from rag_assets.cli.console import SafeConsole, styled
 from rag_assets.corpus import Corpus
 from rag_assets.evaluation.diagnosis.diagnosis import advice, summarize_diagnoses
 from rag_assets.evaluation.gold.check import UNMEETABLE, Finding
