@@ -34,7 +34,7 @@
         └── NotPublished          there is no such publication to read or roll back to
 
 Each class says whether the same call may be retried unchanged. Foreign exceptions are
-translated at one seam per library and never escape a room.
+translated at one seam per library and never escape a folder.
 """
 
 from __future__ import annotations

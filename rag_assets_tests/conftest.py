@@ -1,4 +1,4 @@
-"""Fixtures that every room's tests may use: real object stores, shared data, a quiet environment."""
+"""Fixtures that all tests may use: real object stores, shared data, a quiet environment."""
 
 from __future__ import annotations
 

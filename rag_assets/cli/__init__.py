@@ -2,6 +2,8 @@
 
 Exit codes: 0 done, 1 failed, 2 wrong use or configuration, 3 refused by the gate, 130 and 143 ended by a
 signal. ``--json`` prints one JSON value on standard output and nothing else there; progress goes to standard error.
+
+Knows commands, and how results are shown on a terminal; not how they come about.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 YAML text → values and their lines → environment overrides → pydantic → ``Corpus``. A corpus is
 described completely by its file; a new one needs no Python. A mistake is reported with file,
 line, field, what was found and what is allowed.
+
+Knows what may be written, and why; not the store, nor who reads a setting.
 """
 
 from __future__ import annotations

@@ -3,5 +3,5 @@
 ``gold`` (questions) → ``answers`` → ``judging`` → ``search`` (one row per question and mode) → ``diagnosis`` (the stage
 at fault) → ``gate`` (a verdict) → ``report`` (JSON, Parquet and one HTML page). ``files`` is a public name for CI jobs.
 
-Knows nothing of LanceDB or of publications: it sees a search function, texts and numbers.
+Knows a search function, texts and numbers; not LanceDB, nor publications.
 """

@@ -1,6 +1,7 @@
-"""Documents → vectors: everything before the table, in the order of the folders.
+"""Documents → vectors: everything before the table, in the order of its folders.
 
 ``sources`` (what is there) → ``parsing`` (bytes → texts) → ``chunking`` (texts → pieces) → ``embedding`` (pieces →
 vectors); ``streaming`` makes the same in one stream, ahead of the stages. Each stage makes what the store lacks.
-Knows neither the table, nor questions, nor publications.
+
+Knows documents, texts and vectors; not the table, nor questions, nor publications.
 """

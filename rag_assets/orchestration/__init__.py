@@ -1,4 +1,6 @@
-"""Dagster: assets, checks, jobs and resources. The only room that knows it, and it knows little else.
+"""Dagster: assets, checks, jobs, sensors, schedules and resources.
 
 An asset body translates: it calls one stage of the pipeline and reports what came back.
+
+Knows Dagster, which no other folder does, and the pipeline; not how a stage works.
 """

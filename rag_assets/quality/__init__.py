@@ -2,10 +2,10 @@
 
 a stage's rows, in batches → profile (Polars: one row of figures over everything, and a bounded
 sample) → drift against the published profile → suite (YAML, by people) → judge (Great
-Expectations) → report, page.
+Expectations) → report, page. Nothing here needs a whole table of texts or vectors in memory: a profile keeps a few
+bytes of each row.
 
-Knows rows as frames; not which pipeline makes them. Nothing here needs a whole table of texts or
-vectors in memory: a profile keeps a few bytes of each row.
+Knows rows as frames; not which pipeline makes them.
 """
 
 from rag_assets.quality.profile import Profile

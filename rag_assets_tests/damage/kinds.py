@@ -127,7 +127,7 @@ KINDS = (
     Kind("deleted rows", rf"{LANCE}/_deletions/.*\.arrow", every=True),
     Kind("search index", rf"{LANCE}/_indices/.*\.lance", every=True),
     Kind("tag of a candidate", rf"{LANCE}/_refs/tags/cand-.*\.json", elsewhere="publication/test_mending.py"),
-    Kind("canary", r"canaries/.*\.json", elsewhere="embedding/test_endpoint.py"),
+    Kind("canary", r"canaries/.*\.json", elsewhere="ingest/embedding/test_endpoint.py"),
     Kind("preflight marker", r"preflight\.json", elsewhere="store/test_preflight.py"),
 )
 

@@ -1,4 +1,4 @@
-"""A tiny corpus and search results with known ranks, shared by this room's tests."""
+"""A tiny corpus and search results with known ranks, shared by this folder's tests."""
 
 from __future__ import annotations
 

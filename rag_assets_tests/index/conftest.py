@@ -1,4 +1,4 @@
-"""One published corpus for all tests of this room; tests that change it get a copy of its store."""
+"""One published corpus for all tests of this folder; tests that change it get a copy of its store."""
 
 from __future__ import annotations
 

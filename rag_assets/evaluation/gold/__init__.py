@@ -1,6 +1,7 @@
 """Gold sets: questions whose right answers in the corpus are known, as files that people edit.
 
 question → file (read, write) → check (against the corpus) · formats (import) · propose (new ones).
+
 Knows documents as ids and texts; not how they are stored, searched or measured.
 """
 

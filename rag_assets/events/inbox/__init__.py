@@ -3,7 +3,8 @@
 ``accept`` (a delivery, durable on return) → ``take`` (one run at a time, newest change of a
 document only) → ``applied`` (it is in a snapshot) → ``acknowledge`` (it is published). Every step
 reads and writes states in one database, so that a crash between any two of them loses nothing.
-Knows nothing of HTTP, of sources or of what a run does with an event.
+
+Knows changes and their states; not HTTP, sources or what a run does with an event.
 """
 
 from __future__ import annotations

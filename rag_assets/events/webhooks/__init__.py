@@ -2,7 +2,9 @@
 
 A request is bounded (``rates``, ``body``), proven (``authenticity``), understood (``dialects``,
 ``places``), written to the inbox, and only then answered with 202. A sender that gets any other answer, or none,
-sends again: what is announced twice is noticed and counts once. Knows nothing of runs and of the store.
+sends again: what is announced twice is noticed and counts once.
+
+Knows requests and senders; not runs, nor the store.
 """
 
 from __future__ import annotations

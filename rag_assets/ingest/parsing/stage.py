@@ -4,7 +4,7 @@ listings → new, changed, unchanged, vanished → bytes of what may have change
 parse what no store holds → next snapshot. Parsed documents are kept by the hash of their
 bytes, so a rename, a copy or a revert parses nothing.
 
-Run alone: ``update_documents(objects, corpus, sources, pool)``.
+Run alone: ``update_documents(objects, corpus, sources)``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One parser process: reads batches from a pipe, parses under limits, answers with values.
 
 Started by ``pool`` as ``python -m rag_assets.ingest.parsing.worker FD FUNCTION``. It imports nothing but
-this room, and each library only when the first document needs it.
+this folder, and each library only when the first document needs it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Where documents come from: list what is there, find what may have changed, read only that.
 
 ``open_sources(corpus)`` → ``Source.list`` → ``compare`` with the previous listing → ``Source.read``
-of the new and changed ones. Knows nothing of formats, parsing or what happens to the bytes.
+of the new and changed ones.
+
+Knows places, versions and bytes; not formats, parsing or what happens to the bytes.
 """
 
 from __future__ import annotations

@@ -3,7 +3,9 @@
 needed keys − present keys → blocks of rows → workers that parse and chunk → workers that embed → the
 same stores, under the same keys. Each stage looks for its own missing keys afterwards and finds them
 made, so nothing here decides what is in a snapshot or an index: whatever is lost on the way is missing,
-and what is missing is made. Knows nothing of snapshots, the table, or Dagster.
+and what is missing is made.
+
+Knows stores and the rows of a snapshot, of which it commits none; not the table, nor Dagster.
 """
 
 from __future__ import annotations
