@@ -98,6 +98,11 @@ def test_the_map_names_every_page() -> None:
     assert [page for page in DOCS.rglob("*.md") if page not in linked | {DOCS / "index.md"}] == []
 
 
+def test_the_readme_has_the_picture_of_the_concepts() -> None:
+    (picture,) = blocks(DOCS / "concepts.md", "text")
+    assert picture in blocks(ROOT / "README.md", "text")
+
+
 def test_every_field_of_a_corpus_file_is_documented_with_its_default() -> None:
     documented = dict(ROW.findall((DOCS / "corpus-file.md").read_text()))
     found = dict(fields(Corpus))
