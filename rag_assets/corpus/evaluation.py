@@ -22,7 +22,7 @@ AnswerMetric = Literal[
     "answered",
     "abstention",
 ]
-"""What is measured on answers; see ``judging.judge`` and ``evaluation.answered``."""
+"""What is measured on answers; see ``evaluation.judging.judge`` and ``evaluation.judging.answered``."""
 ANSWER_METRICS: tuple[AnswerMetric, ...] = get_args(AnswerMetric)
 METRIC_PATTERN = rf"^((recall|ndcg|success)@[1-9][0-9]?|mrr|{'|'.join(ANSWER_METRICS)})$"
 METRIC_IN_WORDS = (

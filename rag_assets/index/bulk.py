@@ -27,7 +27,7 @@ BLOCK = 4096  # documents whose rows are written as one fragment
 NUMBER = "block"
 
 Spread = Callable[[type, tuple[object, ...], Sequence[pl.DataFrame]], Iterator[pl.DataFrame]]
-"""Has actors of a class, made with these arguments, called with each block: ``streaming.cluster.spread``."""
+"""Has actors of a class, made with these arguments, called with each block: ``ingest.streaming.cluster.spread``."""
 
 
 class WriteFragments:

@@ -105,7 +105,7 @@ class AnsweredVersion:
         return total
 
     def rows(self, generator: Generator, judge: Judge) -> Iterator[pl.DataFrame]:
-        """What was answered and judged (``evaluation.answered``), batch by batch."""
+        """What was answered and judged (``evaluation.judging.answered``), batch by batch."""
         answers = answer_store(self._pipeline.objects, generator)
         judgements = judgement_store(self._pipeline.objects, judge)
         unanswered, unjudged = self.failures("answers"), self.failures("judgements")

@@ -41,7 +41,7 @@ def profile_gold(
 
     Args:
         gold: the questions.
-        findings: what ``gold.check`` found.
+        findings: what ``evaluation.gold.check`` found.
         readable: ids of the readable documents.
     """
     rows = pl.DataFrame(
