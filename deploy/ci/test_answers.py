@@ -18,9 +18,9 @@ import pytest
 from deepeval import assert_test
 from deepeval.metrics import BaseMetric
 from deepeval.test_case import LLMTestCase
-from rag_assets.evaluation.files import QUESTIONS_FILE
 
 from rag_assets.corpus import load_corpus
+from rag_assets.evaluation.files import QUESTIONS_FILE
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.settings import Settings
 from rag_assets.store.objects import ObjectStore
