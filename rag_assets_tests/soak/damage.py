@@ -173,6 +173,8 @@ def _put_back(walk: Walk, patient: Patient, state: State, reason: str) -> State 
         what the log is then; None when something else was done about the damage.
     """
     numbers = {one.number for one in state.log}
+    if any(one.number not in numbers and patient.holds(record_of(one.number)) for one in walk.state.log):
+        return None
     made = state.head is not None and state.head.reason == reason
     if made:
         assert state.head is not None
@@ -206,8 +208,14 @@ def mended(state: State, patient: Patient, observed: Sequence[Publication]) -> S
         known[one.number] = entry
         log.append(entry)
     gone = {one.number for one in state.on_record} - {one.number for one in log}
-    assert not gone or patient.holds(f"index/{CORPUS}.lance/"), f"publications {sorted(gone)} are gone"
+    unknown = {number for number in gone if number in state.retained or not patient.holds(record_of(number))}
+    assert not unknown or patient.holds(f"index/{CORPUS}.lance/"), f"publications {sorted(unknown)} are gone"
     return State(tuple(log), frozenset(one.number for one in log if one.number not in gone))
+
+
+def record_of(number: int) -> str:
+    """Beginning of the path of a publication's record. Nothing else tells of one that is not retained any more."""
+    return f"corpora/{CORPUS}/publications/{number:08d}-"
 
 
 def _cured(walk: Walk, chance: Random, message: str, before: Sequence[str], patient: Patient) -> str:
