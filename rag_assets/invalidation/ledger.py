@@ -50,6 +50,8 @@ class Ledger:
         identity: of what stands behind the name; another one has been told nothing.
         epoch: when this ledger began, ISO 8601, UTC.
         publication: what the target was told of, or what was given up as dead.
+        candidate: tag of the candidate that was published under this number; empty where it is not known. Numbers
+            begin again when an index was lost, tags never.
         erasure: the same for erasures.
         telling: up to where a target that counts (``Counting``) may have been told beyond ``publication``,
             by a delivery whose end was never entered.
@@ -67,6 +69,7 @@ class Ledger:
     identity: str
     epoch: Time
     publication: Number = 0
+    candidate: str = ""
     erasure: Number = 0
     telling: Number = 0
     everything: bool = True
@@ -82,12 +85,24 @@ class Ledger:
             return Span(0, publication, 0, erasure, everything=True)
         return Span(self.publication, publication, self.erasure, erasure)
 
-    def speaks_of(self, identity: str, publication: int, erasure: int) -> bool:
+    def speaks_of(self, identity: str, publication: int, erasure: int, candidate: str) -> bool:
         """Whether this is the ledger of who stands behind the name now, and of this history.
 
-        A ledger that knows more than the store is of a store that was put back to an earlier state.
+        A ledger that knows more than the store is of a store that was put back to an earlier state; one that knows
+        another candidate under its number, of an index that was lost and built anew.
+
+        Args:
+            identity: of what stands behind the target's name now.
+            publication: the newest one.
+            erasure: the newest one.
+            candidate: published under this ledger's number as the log tells it; empty where it does not.
         """
-        return self.identity == identity and self.publication <= publication and self.erasure <= erasure
+        return (
+            self.identity == identity
+            and self.publication <= publication
+            and self.erasure <= erasure
+            and ("" in (candidate, self.candidate) or candidate == self.candidate)
+        )
 
     def fits(self, told: int | None) -> bool:
         """Whether a target that counts can have been told up to there by deliveries under this ledger.
@@ -115,12 +130,19 @@ class Ledger:
         """Whether the next delivery must not be tried yet."""
         return self.next_attempt is not None and datetime.fromisoformat(self.next_attempt) > now
 
-    def delivered(self, span: Span, now: datetime) -> Ledger:
-        """The ledger after a success. A span that holds the dead letters brings them back to life."""
+    def delivered(self, span: Span, candidate: str, now: datetime) -> Ledger:
+        """The ledger after a success. A span that holds the dead letters brings them back to life.
+
+        Args:
+            span: what was told.
+            candidate: of the publication up to which the span reaches.
+            now: the time.
+        """
         dead = tuple(letter for letter in self.dead if span.joined(letter.span) != span)
         return replace(
             self,
             publication=max(self.publication, span.publication),
+            candidate=candidate,
             erasure=max(self.erasure, span.erasure),
             everything=self.everything and not span.everything,
             attempts=0,
@@ -137,8 +159,15 @@ class Ledger:
         wait = min(max(grown, pause), LONGEST_PAUSE)
         return replace(self, attempts=self.attempts + 1, error=error, next_attempt=(now + wait).isoformat())
 
-    def given_up(self, due: Span, error: str, now: datetime) -> Ledger:
-        """The ledger after what is due became a dead letter: what comes later flows on."""
+    def given_up(self, due: Span, candidate: str, error: str, now: datetime) -> Ledger:
+        """The ledger after what is due became a dead letter: what comes later flows on.
+
+        Args:
+            due: what is given up.
+            candidate: of the publication up to which it reaches.
+            error: why, without secrets.
+            now: the time.
+        """
         dead = self.dead
         if not due.empty:
             dead = (*dead, DeadLetter(due, error, now.isoformat()))
@@ -147,6 +176,7 @@ class Ledger:
         return replace(
             self,
             publication=max(self.publication, due.publication),
+            candidate=candidate,
             erasure=max(self.erasure, due.erasure),
             everything=False,
             attempts=0,

@@ -47,6 +47,17 @@ class Published:
         self._head = head
         self._snapshots = SnapshotStore(objects, corpus)
 
+    @property
+    def candidate(self) -> str:
+        """Tag of the candidate that readers see."""
+        return self._head.candidate
+
+    def candidate_of(self, number: int) -> str:
+        """Tag of the candidate of a publication; empty where it is not on record."""
+        if number == self.publication:
+            return self.candidate
+        return next((one.candidate for one in self._log.history() if one.number == number), "")
+
     def changes(self, after: int) -> pl.DataFrame | None:
         """Net changes since a publication; None when a publication in between is no longer on record."""
         wanted = range(after + 1, self.publication + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,15 +54,15 @@ def status(objects: ObjectStore, corpus: models.Corpus) -> list[TargetStatus]:
     targets = corpus.invalidation.targets if corpus.invalidation else ()
     # Before the logs: a delivery meanwhile must not look like a ledger that knows too much.
     ledgers = [read_ledger(objects, corpus.name, target.name) for target in targets]
-    try:
+    published = None
+    with suppress(NotPublished):
         published = Published(objects, corpus.name)
-        head, erasure = published.publication, published.erasure
-    except NotPublished:
-        head, erasure = 0, 0
+    head, erasure = (published.publication, published.erasure) if published else (0, 0)
     found = []
     for target, ledger in zip(targets, ledgers, strict=True):
         identity = identity_of(target)
-        if ledger is None or not ledger.speaks_of(identity, head, erasure):
+        candidate = published.candidate_of(ledger.publication) if published and ledger else ""
+        if ledger is None or not ledger.speaks_of(identity, head, erasure, candidate):
             ledger = Ledger(target.name, identity, epoch="")
         due = ledger.due(head, erasure)
         # Before the first publication nobody can have cached anything.

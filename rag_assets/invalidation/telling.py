@@ -94,9 +94,9 @@ class Telling:
     def _knows_all(self, ledger: Ledger, published: Published, target: OpenTarget) -> bool:
         """Whether there is nothing to do, not even to enter; found out without the lease."""
         due = ledger.due(published.publication, published.erasure)
-        if not ledger.speaks_of(target.identity, published.publication, published.erasure):
-            return False
         if not due.empty or ledger.error is not None or (self.again and ledger.dead):
+            return False
+        if not _speaks_of(ledger, target, published):
             return False
         try:
             return _remembers(target, ledger)
@@ -115,7 +115,7 @@ class Telling:
                 ledger = self._enter(ledger.anew(datetime.now(UTC)))
         except RagAssetsError as error:
             due = ledger.due(published.publication, published.erasure)
-            return self._failed(ledger, due, error, target)
+            return self._failed(ledger, due, published.candidate, error, target)
         ledger, span, notices = self._plan(ledger, published)
         if span.empty:
             settled = replace(ledger, attempts=0, error=None, next_attempt=None)
@@ -134,13 +134,14 @@ class Telling:
             if isinstance(error, Superseded):
                 ledger = ledger.anew(datetime.now(UTC), error.epoch)
             due = ledger.due(published.publication, published.erasure)
-            return replace(self._failed(ledger, due, error, target), pages=pages)
-        return _outcome("delivered", self._enter(ledger.delivered(span, datetime.now(UTC))), pages)
+            return replace(self._failed(ledger, due, published.candidate, error, target), pages=pages)
+        told = ledger.delivered(span, published.candidate, datetime.now(UTC))
+        return _outcome("delivered", self._enter(told), pages)
 
     def _ledger(self, target: OpenTarget, published: Published) -> Ledger:
         """The target's ledger, or a new one where nobody knows what it holds."""
         ledger = read_ledger(self.objects, self.corpus, target.name)
-        if ledger is None or not ledger.speaks_of(target.identity, published.publication, published.erasure):
+        if ledger is None or not _speaks_of(ledger, target, published):
             # Written before anything is sent: a kill must not change the epoch of what is repeated.
             return self._enter(Ledger(target.name, target.identity, datetime.now(UTC).isoformat()))
         return ledger
@@ -154,13 +155,15 @@ class Telling:
             return self._plan(self._enter(replace(ledger, everything=True)), published)
         return ledger, span, published.notices(span, changes, ledger.epoch)
 
-    def _failed(self, ledger: Ledger, due: Span, error: RagAssetsError, target: OpenTarget) -> Outcome:
+    def _failed(
+        self, ledger: Ledger, due: Span, candidate: str, error: RagAssetsError, target: OpenTarget
+    ) -> Outcome:
         now, reason = datetime.now(UTC), target.environment.hide(error)
         if error.retryable and ledger.attempts + 1 < self.max_attempts:
             pause = timedelta(seconds=error.pause if isinstance(error, TargetBusy) else 0)
             return _outcome("failed", self._enter(ledger.failed(reason, now, pause)))
         state: State = "failed" if due.empty else "dead"
-        return _outcome(state, self._enter(ledger.given_up(due, reason, now)))
+        return _outcome(state, self._enter(ledger.given_up(due, candidate, reason, now)))
 
     def _enter(self, ledger: Ledger) -> Ledger:
         write_ledger(self.objects, self.corpus, ledger)
@@ -176,6 +179,15 @@ def _settled(ledger: Ledger) -> Outcome:
     if not ledger.dead:
         return _outcome("up to date", ledger)
     return replace(_outcome("dead", ledger), error=ledger.dead[-1].reason)
+
+
+def _speaks_of(ledger: Ledger, target: OpenTarget, published: Published) -> bool:
+    return ledger.speaks_of(
+        target.identity,
+        published.publication,
+        published.erasure,
+        published.candidate_of(ledger.publication),
+    )
 
 
 def _remembers(target: OpenTarget, ledger: Ledger) -> bool:

@@ -47,7 +47,8 @@ def difference(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str,
 class History:
     """The publications and erasures of one corpus, and what each publication held."""
 
-    def __init__(self, root: Path | str) -> None:
+    def __init__(self, root: Path | str, candidate: str = "cand-test") -> None:
+        self.candidate = candidate
         self.store = str(root)
         self.objects = ObjectStore.open(self.store)
         self.log = PublicationLog(self.objects, NAME)
@@ -69,7 +70,7 @@ class History:
         publication = Publication(
             number=self.head + 1,
             version=1,
-            candidate="cand-test",
+            candidate=self.candidate,
             kind=kind,  # type: ignore[arg-type]
             reason="test",
             time="",

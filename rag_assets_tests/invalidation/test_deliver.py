@@ -72,6 +72,7 @@ def test_the_ledger_is_documented(history: History, receiver: Receiver) -> None:
     assert record == {
         "target": "hook",
         "publication": 1,
+        "candidate": "cand-test",
         "erasure": 0,
         "telling": 0,
         "everything": False,
@@ -149,11 +150,11 @@ def test_dead_letters_are_bounded_and_lose_nothing(history: History, receiver: R
     one(history, receiver)
     now, found = datetime.now(UTC), ledger_of(history)
     for publication in range(2, KEPT_DEAD_LETTERS + 12):
-        found = found.given_up(found.due(publication, 0), "no", now)
+        found = found.given_up(found.due(publication, 0), "cand", "no", now)
     assert len(found.dead) == KEPT_DEAD_LETTERS
     span = found.with_dead(found.due(found.publication, 0))
     assert (span.after, span.publication) == (1, KEPT_DEAD_LETTERS + 11)
-    assert found.delivered(span, now).dead == ()
+    assert found.delivered(span, "cand", now).dead == ()
 
 
 def test_an_erasure_that_was_given_up_is_told_again_by_retry(history: History, receiver: Receiver) -> None:
@@ -227,7 +228,7 @@ def test_a_ledger_of_which_anything_is_damaged_makes_everything_forgotten(
 def test_a_ledger_with_dead_letters_is_read_as_it_was_written(history: History) -> None:
     now = datetime.now(UTC)
     written = Ledger("hook", "identity", now.isoformat(), publication=1, everything=False)
-    written = written.given_up(written.due(2, 3), "no", now).failed("later", now, timedelta())
+    written = written.given_up(written.due(2, 3), "cand", "no", now).failed("later", now, timedelta())
     write_ledger(history.objects, NAME, written)
     assert ledger_of(history) == written
 
@@ -314,6 +315,42 @@ def test_a_store_that_was_put_back_makes_everything_forgotten(
     first, second = told(receiver)
     assert (second["everything"], second["publication"]) == (True, 1)
     assert second["epoch"] > first["epoch"]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_an_index_that_was_built_anew_up_to_the_same_number_makes_everything_forgotten(
+    history: History, receiver: Receiver, tmp_path: Any, more: int
+) -> None:
+    history.publish({"a": 1})
+    one(history, receiver)
+    ledger = history.objects.get(f"corpora/{NAME}/invalidation/hook.json")
+    anew = History(tmp_path / "anew", candidate="cand-anew")
+    anew.publish({"a": 2})
+    for _ in range(more):
+        anew.change("a")
+    anew.objects.put(f"corpora/{NAME}/invalidation/hook.json", ledger)
+    assert status(anew.objects, corpus_of(hook(receiver)))[0].state == "behind"
+    assert one(anew, receiver).state == "delivered"
+    first, second = told(receiver)
+    assert (second["everything"], second["publication"]) == (True, 1 + more)
+    assert second["epoch"] > first["epoch"]
+    assert one(anew, receiver).state == "up to date"
+
+
+def test_a_ledger_of_the_version_before_knows_no_candidate_and_goes_on(
+    history: History, receiver: Receiver
+) -> None:
+    history.publish({"a": 1})
+    one(history, receiver)
+    path = f"corpora/{NAME}/invalidation/hook.json"
+    record = json.loads(history.objects.get(path))
+    del record["candidate"]
+    history.objects.put(path, json.dumps(record).encode())
+    assert one(history, receiver).state == "up to date"
+    history.change("a")
+    assert one(history, receiver).state == "delivered"
+    assert not told(receiver)[-1]["everything"]
+    assert ledger_of(history).candidate == "cand-test"
 
 
 def test_a_new_target_is_told_which_documents_must_not_come_back(
