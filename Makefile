@@ -8,7 +8,8 @@ PYTHON   ?= $(shell command -v python3.11 || command -v python3)
 VENV     ?= .venv
 PIP_ARGS ?=
 PORT     ?= 3000
-JOBS     ?= 2
+# One more than the cores of a small machine: many tests wait for servers and processes.
+JOBS     ?= 3
 
 BIN     := $(abspath $(VENV))/bin
 HOME_OF := $(VENV)/.checkout
@@ -48,7 +49,7 @@ ui: $(RUNTIME) $(DAGSTER)/dagster.yaml ## the Dagster UI, on this machine alone 
 
 vllm: $(VLLM)/.ready ## rag-assets with vLLM for CPU in .venv-vllm; slow tests run a server from it
 
-test: $(DEV) ## the tests (JOBS=2 at a time)
+test: $(DEV) ## the tests (JOBS=3 at a time)
 	@$(PARALLEL)
 
 test-slow: $(DEV) ## the tests that take minutes
