@@ -1,0 +1,1 @@
+"""What an earlier version made: its store, inbox and Dagster home are read and continued as they are."""
