@@ -39,8 +39,10 @@ def embedded_texts(project: Project) -> list[str]:
     pipeline = project.pipeline()
     snapshot, _, _ = pipeline.documents()
     pipeline.chunks()
-    keys = pipeline.snapshots.readable(snapshot)["text_key"]
-    chunks = pipeline.chunk_store.collect(keys, ("context", "text")).explode("context", "text").drop_nulls()
+    keys = pipeline.context.snapshots.readable(snapshot)["text_key"]
+    chunks = (
+        pipeline.context.chunks.collect(keys, ("context", "text")).explode("context", "text").drop_nulls()
+    )
     return chunks.select(pl.col("context") + pl.col("text")).to_series().unique(maintain_order=True).to_list()
 
 

@@ -112,11 +112,11 @@ def _alone(stack: Stack) -> float:
     document = rows["document_id"][0].as_py()
     rows = table.search().where(f"document_id = '{document}'").to_arrow().select(table.schema.names)
     texts, tokens = rows["text"].to_pylist(), rows["tokens"].to_pylist()
-    pipeline.embedder.embed(texts, tokens)
+    pipeline.context.embedder.embed(texts, tokens)
     seconds = []
     for _ in range(5):
         started = time.perf_counter()
-        pipeline.embedder.embed(texts, tokens)
+        pipeline.context.embedder.embed(texts, tokens)
         table.delete(f"document_id = '{document}'")
         table.add(rows)
         table.optimize(cleanup_older_than=timedelta(days=36_500))

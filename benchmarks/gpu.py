@@ -69,9 +69,9 @@ def _texts(scratch: Path, folder: Path) -> pl.DataFrame:
     pipeline = Project(scratch, folder, embedder={}).pipeline()
     snapshot, _, _ = pipeline.documents()
     pipeline.chunks()
-    keys = pipeline.snapshots.readable(snapshot)["text_key"]
+    keys = pipeline.context.snapshots.readable(snapshot)["text_key"]
     columns = ("context", "text", "tokens")
-    chunks = pipeline.chunk_store.collect(keys, columns).explode(columns).drop_nulls()
+    chunks = pipeline.context.chunks.collect(keys, columns).explode(columns).drop_nulls()
     return chunks.select(text=pl.col("context") + pl.col("text"), tokens="tokens").unique(
         "text", maintain_order=True
     )

@@ -100,9 +100,14 @@ class Workspace:
     def pipeline(
         self, run_id: str = "run", poison: str | None = None, full_verify_rows: int | None = None
     ) -> tuple[Pipeline, CountingEmbedder]:
-        pipeline = Pipeline(self.objects, self.corpus, run_id=run_id, full_verify_rows=full_verify_rows)
         embedder = CountingEmbedder(open_embedder(self.corpus.embedder), poison)
-        pipeline.embedder = embedder
+        pipeline = Pipeline(
+            self.objects,
+            self.corpus,
+            run_id=run_id,
+            embedder=embedder,
+            full_verify_rows=full_verify_rows,
+        )
         return pipeline, embedder
 
     def run(self, poison: str | None = None, full_verify_rows: int | None = None) -> list[str]:

@@ -31,8 +31,8 @@ from rag_assets.evaluation.gold.check import UNMEETABLE, Finding
 from rag_assets.evaluation.report.refusal import gate_in_words
 from rag_assets.evaluation.report.regression import compared_in_words, regressions_of, unchecked
 from rag_assets.evaluation.search.metrics import title_of
-from rag_assets.pipeline.progress import Progress as Listener
-from rag_assets.pipeline.progress import silent
+from rag_assets.progress import Progress as Listener
+from rag_assets.progress import silent
 
 if TYPE_CHECKING:
     from rag_assets.evaluation.report.report import Report

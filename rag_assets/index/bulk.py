@@ -17,7 +17,8 @@ import polars as pl
 from rag_assets.index.lance_files import table_folder
 from rag_assets.index.rows import RowSource
 from rag_assets.index.table import translated
-from rag_assets.ingest.streaming import Job, Place
+from rag_assets.ingest.context import IngestContext
+from rag_assets.ingest.streaming import Job
 from rag_assets.store.objects import ObjectStore
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class WriteFragments:
 
         documents = pl.from_arrow(table)
         assert isinstance(documents, pl.DataFrame)
-        objects, name = self._place.objects, self._job.corpus.name
+        objects, name = self._context.objects, self._job.corpus.name
         batches = self._rows.batches(documents, self._schema)
         first = next(batches, None)
         fragments: list[str] = []
@@ -66,12 +67,12 @@ class WriteFragments:
         return pa.table({NUMBER: pa.array(numbers, pa.int64()), "fragment": pa.array(fragments, pa.string())})
 
     @cached_property
-    def _place(self) -> Place:
+    def _context(self) -> IngestContext:
         return self._job.open()
 
     @cached_property
     def _rows(self) -> RowSource:
-        return RowSource(self._place.chunks, self._place.embeddings, self._place.corpus.index)
+        return RowSource(self._context.chunks, self._context.embeddings, self._context.corpus.index)
 
 
 def load(objects: ObjectStore, job: Job, spread: Spread, documents: pl.DataFrame, schema: pa.Schema) -> None:

@@ -82,7 +82,7 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
             pipeline = store.pipeline(context, corpus, progress)
             snapshot, counts, events = pipeline.documents(only_events=config.only_events)
             try:
-                check_quarantine(pipeline.snapshots, snapshot, corpus.parsing)
+                check_quarantine(pipeline.context.snapshots, snapshot, corpus.parsing)
                 problem = None
             except QuarantineExceeded as error:
                 problem = str(error)
@@ -113,10 +113,10 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
         with reported():
             pipeline = store.pipeline(context, corpus, progress)
             counts = pipeline.chunks()
-            snapshot = pipeline.snapshots.latest()
+            snapshot = pipeline.context.snapshots.latest()
             return dg.MaterializeResult(
                 metadata=metadata.chunks(pipeline, snapshot, counts),
-                data_version=data_version(snapshot.digest, pipeline.chunker.fingerprint),
+                data_version=data_version(snapshot.digest, pipeline.context.chunker.fingerprint),
                 check_results=quality_results(pipeline, "chunks"),
             )
 
@@ -263,7 +263,9 @@ def _embedded(pipeline: Pipeline, counts: EmbeddingCounts) -> dg.MaterializeResu
     return dg.MaterializeResult(
         metadata=metadata.embeddings(pipeline, pipeline.run_id, counts),
         data_version=data_version(
-            pipeline.snapshots.latest().digest, pipeline.chunker.fingerprint, pipeline.vectors
+            pipeline.context.snapshots.latest().digest,
+            pipeline.context.chunker.fingerprint,
+            pipeline.context.vectors,
         ),
         check_results=quality_results(pipeline, "embeddings"),
     )

@@ -34,7 +34,7 @@ Facts = dict[str, Any]
 
 def documents(pipeline: Pipeline, snapshot: Snapshot, counts: DocumentCounts) -> Facts:
     """Counts of the snapshot and of what changed, with a preview."""
-    rows = pipeline.snapshots.preview(snapshot, PREVIEW)
+    rows = pipeline.context.snapshots.preview(snapshot, PREVIEW)
     preview = rows.select("document_id", "title", "format", "bytes")
     return {
         "dagster/row_count": snapshot.documents,
@@ -70,7 +70,7 @@ def events(corpus: Corpus, counts: EventCounts) -> Facts:
 
 def quarantined(pipeline: Pipeline, snapshot: Snapshot) -> Facts:
     """How many documents are quarantined for which reason, and the first of them."""
-    rejected = pipeline.snapshots.quarantined(snapshot)
+    rejected = pipeline.context.snapshots.quarantined(snapshot)
     if rejected.is_empty():
         return {"quarantined": 0}
     reasons = rejected.group_by("reason").len("documents").sort("documents", descending=True)
@@ -86,7 +86,7 @@ def chunks(pipeline: Pipeline, snapshot: Snapshot, counts: ChunkCounts) -> Facts
     facts: Facts = {
         **_counts(counts, "chunked", "reused", "chunks", "tokens", "bytes"),
         **_ahead(pipeline),
-        "fingerprint": pipeline.chunker.fingerprint,
+        "fingerprint": pipeline.context.chunker.fingerprint,
         "snapshot": snapshot.number,
     }
     if counts.chunks:
@@ -100,10 +100,10 @@ def embeddings(pipeline: Pipeline, run_id: str, counts: EmbeddingCounts) -> Fact
     """Counts, throughput and the model."""
     stage = pipeline.runs.of(run_id)["stages"]["embeddings"]
     seconds = max(float(stage["seconds"]), 1e-3)
-    about = pipeline.embedder.about
+    about = pipeline.context.embedder.about
     facts: Facts = {
         **_counts(counts, "embedded", "reused", "poisoned", "tokens", "bytes"),
-        "fingerprint": pipeline.vectors,
+        "fingerprint": pipeline.context.vectors,
         "model": str(about["model"]),
         "precision": str(about["precision"]),
     }
@@ -224,9 +224,9 @@ def delivered(outcomes: Sequence[Outcome]) -> Facts:
 
 
 def _chunk_preview(pipeline: Pipeline, snapshot: Snapshot) -> Facts:
-    documents = pipeline.snapshots.rows(snapshot, ("document_id", "text_key", "status"))
+    documents = pipeline.context.snapshots.rows(snapshot, ("document_id", "text_key", "status"))
     sample = documents.filter(pl.col("status") == OK).head(200)
-    stored = pipeline.chunk_store.collect(sample["text_key"], ("text", "heading_path", "tokens"))
+    stored = pipeline.context.chunks.collect(sample["text_key"], ("text", "heading_path", "tokens"))
     rows = stored.drop("key").filter(pl.col("text").list.len() > 0).explode("text", "heading_path", "tokens")
     preview = rows.head(PREVIEW).select(
         "tokens", heading=pl.col("heading_path").list.join(" › "), text=pl.col("text").str.slice(0, 160)

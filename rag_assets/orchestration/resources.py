@@ -12,7 +12,7 @@ from pydantic import Field
 
 from rag_assets.corpus import Corpus
 from rag_assets.pipeline.pipeline import Pipeline
-from rag_assets.pipeline.progress import Progress
+from rag_assets.progress import Progress
 from rag_assets.settings import Settings
 from rag_assets.store.objects import ObjectStore
 

@@ -29,9 +29,9 @@ from rag_assets.orchestration.quality import CHECK as QUALITY
 from rag_assets.orchestration.resources import StoreResource
 from rag_assets.orchestration.tags import BY_TAG, CORPUS_TAG
 from rag_assets.orchestration.waiting import Patience, patient_executor
-from rag_assets.pipeline.progress import Progress
 from rag_assets.pipeline.quarantine import quarantined_documents
 from rag_assets.pipeline.runs import RunRecords, summary
+from rag_assets.progress import Progress
 from rag_assets.publication.log import PublicationLog
 from rag_assets.settings import Settings
 from rag_assets.store.objects import ObjectStore

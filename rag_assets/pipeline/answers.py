@@ -23,7 +23,7 @@ from rag_assets.evaluation.judging.answered import CONTEXT, Asked, answered_rows
 from rag_assets.evaluation.judging.judge import Case, Judge
 from rag_assets.evaluation.judging.stage import judge_missing, judgement_store
 from rag_assets.evaluation.search.search import Hit
-from rag_assets.pipeline.progress import Progress
+from rag_assets.progress import Progress
 from rag_assets.store.content import ContentStore
 from rag_assets.store.digest import digest, fingerprint
 from rag_assets.store.files import parquet_bytes, read_parquet, read_record

@@ -20,9 +20,9 @@ from rag_assets.index.schema import table_schema
 from rag_assets.index.table import IndexUnavailable, open_table, translated
 from rag_assets.index.verify import verify_all, verify_indexes
 from rag_assets.ingest.streaming import Job, cluster
+from rag_assets.ingest.work import changed_since
 from rag_assets.pipeline.carried import FILES, Damage, carried_damage, verify_update
-from rag_assets.pipeline.progress import Progress
-from rag_assets.pipeline.work import changed_since
+from rag_assets.progress import Progress
 from rag_assets.publication.documents import everything_changed
 from rag_assets.publication.record import Publication
 from rag_assets.store.files import warn
@@ -64,7 +64,11 @@ def build_candidate(
     name, plan = pipeline.corpus.name, _Build(pipeline, snapshot, spec, head, progress)
     if snapshot.documents == 0:
         raise DataError(f"{name}: the sources hold no readable document; nothing can be indexed")
-    changed = None if head is None else changed_since(pipeline, head, snapshot)
+    changed = (
+        None
+        if head is None
+        else changed_since(pipeline.context.snapshots, head.snapshot, head.spec.snapshot, snapshot)
+    )
     # Where the difference is not known, everything is written anew.
     if head is None or changed is None or not spec.same_rows_as(head.spec):
         return plan.write_anew(_everything(pipeline, snapshot, head))
@@ -124,7 +128,7 @@ class _Build:
         return self._recorded(fresh, tag, chunks, changes, found)
 
     def _every(self) -> pl.DataFrame:
-        return self.pipeline.snapshots.readable(self.snapshot)
+        return self.pipeline.context.snapshots.readable(self.snapshot)
 
     def _indexed(
         self, table: LanceTable, text_changed: bool, trained_rows: int
@@ -164,7 +168,7 @@ class _Build:
             changes=dict(changes.group_by("change").len().iter_rows()),
             facts=facts,
             about={
-                "embedder": dict(pipeline.vectors_about),
+                "embedder": dict(pipeline.context.vectors_about),
                 "spec": asdict(self.spec),
                 FILES: {file: mark for marks in files.values() for file, mark in marks.items()},
             },
@@ -181,7 +185,7 @@ def _poison(refused: pl.DataFrame, kept: int) -> dict[str, Any]:
 
 def _everything(pipeline: Pipeline, snapshot: Snapshot, head: Publication | None) -> pl.DataFrame:
     """The change record where no document is known to read as before."""
-    after = pipeline.snapshots.readable(snapshot)["document_id"]
+    after = pipeline.context.snapshots.readable(snapshot)["document_id"]
     if head is None:
         return after.to_frame().with_columns(change=pl.lit("added"))
     return everything_changed(pipeline.objects, pipeline.corpus.name, head, after)
@@ -205,7 +209,7 @@ def _bulk_load(pipeline: Pipeline) -> build.Load | None:
     if corpus.engine != "ray":
         return None
     spread = partial(cluster.spread, corpus.ray or Ray())
-    return partial(bulk.load, pipeline.objects, Job.of(pipeline.place), spread)
+    return partial(bulk.load, pipeline.objects, Job.of(pipeline.context), spread)
 
 
 def _recall(table: LanceTable, pipeline: Pipeline) -> dict[str, Any]:
@@ -222,7 +226,7 @@ def _reader_metadata(pipeline: Pipeline, spec: Spec) -> dict[str, Any]:
     return {
         "corpus": pipeline.corpus.name,
         "distance": pipeline.corpus.index.distance,
-        "embedder": pipeline.reader.model_dump(mode="json"),
-        "model": dict(pipeline.vectors_about),
+        "embedder": pipeline.context.reader.model_dump(mode="json"),
+        "model": dict(pipeline.context.vectors_about),
         "chunker": spec.chunker,
     }

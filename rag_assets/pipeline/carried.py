@@ -70,7 +70,7 @@ def verify_update(
         IndexUnavailable: it cannot be read.
     """
     name, rows = pipeline.corpus.name, pipeline.rows
-    every = pipeline.snapshots.readable(snapshot)
+    every = pipeline.context.snapshots.readable(snapshot)
     files = data_files(pipeline.objects, name, table)
     unknown = unknown_fragments(files, head.about.get(FILES, {}))
     if table.count_rows() <= full_verify_rows or unknown == files.keys():
@@ -93,7 +93,7 @@ def carried_damage(
 
     Arguments as of ``verify_update``. Raises StageIncomplete where the stores do not hold what to compare with.
     """
-    same = pipeline.snapshots.readable(snapshot).join(come, on="document_id", how="anti")
+    same = pipeline.context.snapshots.readable(snapshot).join(come, on="document_id", how="anti")
     try:
         table = open_table(pipeline.objects, pipeline.corpus.name, at=head.version)
         if table is None:

@@ -134,7 +134,7 @@ def _traces(
     wanted = sorted({name for row in failing for name in _documents(row)})
     if not wanted:
         return {}
-    rows = pipeline.snapshots.rows_of(pipeline.snapshot_of(candidate), wanted)
+    rows = pipeline.context.snapshots.rows_of(pipeline.snapshot_of(candidate), wanted)
     sources = dict(
         zip(
             (source.prefix for source in pipeline.corpus.sources),
@@ -150,7 +150,7 @@ def _traces(
         texts = document_store(pipeline.objects, row["format"]).collect(
             pl.Series("key", [row["content_key"]]), ("text",)
         )
-        chunks = pipeline.chunk_store.collect(pl.Series("key", [row["text_key"]]), ("text",))
+        chunks = pipeline.context.chunks.collect(pl.Series("key", [row["text_key"]]), ("text",))
         found[row["document_id"]] = DocumentTrace(
             None,
             _source_text(sources, row),

@@ -22,8 +22,8 @@ from rag_assets.evaluation.search.slices import counted_metrics, slice_rows, wit
 from rag_assets.index.candidate import Candidate
 from rag_assets.pipeline.answers import BATCH, AnsweredVersion, Version
 from rag_assets.pipeline.diagnosis import diagnose_all
-from rag_assets.pipeline.progress import Progress
 from rag_assets.pipeline.targets import Targets, targets_of
+from rag_assets.progress import Progress
 from rag_assets.publication.record import Publication
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progress) -> tuple[Report, str]:
     """The report on a candidate and its path in the store; one that is there already is not made again."""
     corpus, objects = pipeline.corpus, pipeline.objects
-    standards = pipeline.standards
+    standards, about = pipeline.standards, pipeline.context.embedder.about
     path = standards.report_path(candidate.tag, candidate.version)
     found = read_report(objects, path)
     if found is not None and is_complete(found[1]) and _still_true(pipeline, candidate, found[0]):
@@ -72,7 +72,7 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
             snapshot=candidate.snapshot,
             documents=candidate.documents,
             chunks=candidate.chunks,
-            embedder=f"{pipeline.embedder.about['model']} ({pipeline.embedder.about['precision'] or 'endpoint'})",
+            embedder=f"{about['model']} ({about['precision'] or 'endpoint'})",
         ),
         standards.gold,
         measured,
@@ -184,7 +184,7 @@ def _costs(pipeline: Pipeline, candidate: Candidate, questions: pl.DataFrame) ->
         cost_of(
             prices,
             "embedding, this run",
-            str(pipeline.embedder.about["model"]),
+            str(pipeline.context.embedder.about["model"]),
             candidate.documents,
             prompt_tokens=int(embedded.get("tokens", 0)) + sum(int(made["tokens"]) for made in ahead),
             seconds=sum(float(stage["seconds"]) for stage in [embedded, *ahead] if stage.get("embedded")),
@@ -214,7 +214,7 @@ def _document_slices(pipeline: Pipeline, candidate: Candidate, targets: Targets)
 
     What was removed belongs to the slices that it had, or nobody would see that a slice lost its documents.
     """
-    rows = pipeline.snapshots.rows(
+    rows = pipeline.context.snapshots.rows(
         pipeline.snapshot_of(candidate), ("document_id", "source", "format", "metadata")
     )
     if targets.removed is not None:

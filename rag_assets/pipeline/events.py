@@ -122,7 +122,7 @@ def _apply(
     for batch in batches:
         taken += len(batch)
         _carry_out(pipeline, inbox, erasures, batch, found)
-    before = pipeline.snapshots.latest()
+    before = pipeline.context.snapshots.latest()
     if not everything and not taken and before.number:
         return before, DocumentCounts(), EventCounts()
     snapshot, counts = pipeline.update_snapshot(None if everything else list(found.documents))
@@ -165,7 +165,7 @@ def _carry_out(
     pipeline: Pipeline, inbox: Inbox, erasures: ErasureLog, batch: Sequence[Received], found: _Run
 ) -> None:
     named = [received.change.document for received in batch]
-    corpus, snapshot = pipeline.corpus.name, pipeline.snapshots.latest().number
+    corpus, snapshot = pipeline.corpus.name, pipeline.context.snapshots.latest().number
     brought = _with_carried(inbox.brought(corpus, named), found)
     actions = [*decide(batch, erasures.marks(), brought, pipeline.corpus.sources, snapshot)]
     erase = {action.document: action for action in actions if isinstance(action, Erase)}
@@ -243,7 +243,7 @@ def _put(sources: Mapping[str, Source], action: Put) -> str | None:
 def _without_effect(pipeline: Pipeline, before: Snapshot, after: Snapshot, found: _Run) -> Mapping[int, str]:
     """Events whose document cannot be read, or is nowhere, and why."""
     columns = ("document_id", "status", "reason", "detail")
-    rows = pipeline.snapshots.rows_of(after, found.documents, columns)
+    rows = pipeline.context.snapshots.rows_of(after, found.documents, columns)
     known = _known(pipeline, before, found.referred)
     dead: dict[int, str] = {}
     for document, reason, detail in (
@@ -260,7 +260,7 @@ def _without_effect(pipeline: Pipeline, before: Snapshot, after: Snapshot, found
 def _known(pipeline: Pipeline, before: Snapshot, documents: Collection[str]) -> set[str]:
     """Those of some documents that the snapshot before this run had; none where its rows are lost."""
     try:
-        return set(pipeline.snapshots.rows_of(before, documents, ("document_id",))["document_id"])
+        return set(pipeline.context.snapshots.rows_of(before, documents, ("document_id",))["document_id"])
     except ObjectLost:
         return set()
 

@@ -16,7 +16,7 @@ from rag_assets.evaluation.gold.check import Finding, check_gold
 from rag_assets.evaluation.gold.file import normalized, read_started
 from rag_assets.evaluation.gold.propose import Draft, HeadingProposer, Proposals, Proposer
 from rag_assets.ingest.parsing.batch import document_store
-from rag_assets.pipeline.work import restore
+from rag_assets.ingest.work import restore
 from rag_assets.store.objects import ObjectStore
 from rag_assets.store.snapshots import QUARANTINED, Snapshot, SnapshotStore
 

@@ -13,8 +13,8 @@ from rag_assets.ingest.embedding.embedder import Embedder
 from rag_assets.ingest.embedding.open import open_embedder
 from rag_assets.ingest.embedding.parity import Agreement, Parity, ParityLog, measure
 from rag_assets.ingest.embedding.stage import embedding_store
+from rag_assets.ingest.work import chunk_frames
 from rag_assets.pipeline.pipeline import Pipeline
-from rag_assets.pipeline.work import chunk_frames
 
 TEXTS = 128
 EXTREMES = 16  # of them the shortest and the longest: padding and windows show there
@@ -35,7 +35,7 @@ def measure_parity(pipeline: Pipeline, other: models.Embedder) -> Agreement:
         StageIncomplete: there are no chunks yet.
         ConfigurationError: both are the same, or one of them counts as another already.
     """
-    own, target = pipeline.embedder, open_embedder(other)
+    own, target = pipeline.context.embedder, open_embedder(other)
     log = ParityLog(pipeline.objects)
     if target.fingerprint == own.fingerprint:
         raise ConfigurationError(
@@ -76,10 +76,10 @@ def _canonical(log: ParityLog, embedder: Embedder) -> str:
 
 def _sample(pipeline: Pipeline) -> pl.DataFrame:
     """The corpus's shortest and longest texts, and some drawn at random."""
-    documents = pipeline.snapshots.readable(pipeline.snapshots.latest())
+    documents = pipeline.context.snapshots.readable(pipeline.context.snapshots.latest())
     columns = ("embedding_key", "context", "text", "tokens")
     kept = pl.DataFrame()
-    for frame in chunk_frames(pipeline, documents, columns):
+    for frame in chunk_frames(pipeline.context.chunks, documents, columns):
         frame = frame.select("embedding_key", "tokens", text=pl.col("context") + pl.col("text"))
         drawn = frame.with_columns(rank=pl.col("embedding_key").hash(SEED))
         kept = pl.concat([kept, drawn], how="diagonal").unique("embedding_key").sort("tokens", "rank")
@@ -87,7 +87,7 @@ def _sample(pipeline: Pipeline) -> pl.DataFrame:
         ends = [kept.head(EXTREMES), kept.slice(max(EXTREMES, kept.height - EXTREMES))]
         kept = pl.concat([*ends, middle.head(TEXTS - 2 * EXTREMES)])
     if not kept.is_empty():  # a text that the model is known to refuse says nothing of its vectors
-        known = pipeline.embedding_store.collect(kept["embedding_key"], ("reason",))
+        known = pipeline.context.embeddings.collect(kept["embedding_key"], ("reason",))
         refused = known.filter(pl.col("reason").is_not_null())["key"]
         kept = kept.filter(~pl.col("embedding_key").is_in(refused.implode()))
     if kept.is_empty():

@@ -7,13 +7,14 @@ process or in many, one by one or all together, and after a crash wherever it ha
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import asdict, fields
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
+import polars as pl
+
 from rag_assets.corpus import Corpus
-from rag_assets.corpus import Embedder as EmbedderSettings
 from rag_assets.errors import ConfigurationError, StageIncomplete, StoreUnavailable, VerificationFailed
 from rag_assets.evaluation.answers.asking import AskCounts
 from rag_assets.evaluation.answers.generator import Generator
@@ -28,28 +29,27 @@ from rag_assets.index.schema import read_metadata
 from rag_assets.index.search import BatchSearch, PinnedIndex
 from rag_assets.index.sound import damaged_files
 from rag_assets.index.table import open_table
-from rag_assets.ingest.chunking.chunker import Chunker
-from rag_assets.ingest.chunking.stage import ChunkCounts, chunk_store
+from rag_assets.ingest.chunking.stage import ChunkCounts
+from rag_assets.ingest.context import IngestContext
 from rag_assets.ingest.embedding.canary import check_canary
 from rag_assets.ingest.embedding.embedder import Embedder
 from rag_assets.ingest.embedding.open import open_embedder, reader_settings
-from rag_assets.ingest.embedding.parity import Parity, ParityLog
-from rag_assets.ingest.embedding.stage import EmbeddingCounts, embedding_store
+from rag_assets.ingest.embedding.stage import EmbeddingCounts
+from rag_assets.ingest.making import look_again, make_chunks, make_vectors
 from rag_assets.ingest.parsing.batch import DocumentCounts
 from rag_assets.ingest.parsing.stage import check_quarantine, update_documents
 from rag_assets.ingest.sources.open import open_sources
-from rag_assets.ingest.streaming import Ahead, Place, StreamEngine, open_engine
+from rag_assets.ingest.streaming import Ahead, StreamEngine, open_engine
+from rag_assets.ingest.work import Made, documents_to_process, missing_vectors, restore
 from rag_assets.pipeline.answers import AnsweredVersion, Version
 from rag_assets.pipeline.candidate import build_candidate
 from rag_assets.pipeline.carried import Damage
 from rag_assets.pipeline.evaluation import evaluate_candidate
 from rag_assets.pipeline.events import EventCounts, acknowledge, apply_events
-from rag_assets.pipeline.making import made_ahead, make_chunks, make_vectors
-from rag_assets.pipeline.progress import Progress, silent
 from rag_assets.pipeline.quality import check_quality, require_quality
 from rag_assets.pipeline.runs import RunRecords
 from rag_assets.pipeline.verification import damage_of
-from rag_assets.pipeline.work import chunk_frames, documents_to_process, restore
+from rag_assets.progress import Progress, silent
 from rag_assets.publication.documents import require_nothing_erased
 from rag_assets.publication.log import PublicationLog
 from rag_assets.publication.mending import mend
@@ -58,14 +58,16 @@ from rag_assets.publication.record import Publication
 from rag_assets.publication.retention import retain
 from rag_assets.quality import Stage, StageReport
 from rag_assets.quality.files import QualityFiles
-from rag_assets.store.content import ContentStore
 from rag_assets.store.files import warn
 from rag_assets.store.objects import ObjectLost, ObjectStore
 from rag_assets.store.preflight import check_store
-from rag_assets.store.snapshots import Snapshot, SnapshotStore
+from rag_assets.store.snapshots import Snapshot
 
 if TYPE_CHECKING:
     from rag_assets.events.inbox import Inbox
+
+VECTORS = ("embedded", "poisoned", "tokens", "vector_bytes", "seconds")
+"""Facts of what a stream made ahead of the chunks stage that are not that stage's own work."""
 
 BuildState = Literal["built", "reused", "unchanged", "held"]
 
@@ -79,6 +81,7 @@ class Pipeline:
         run_id: under which the facts of the stages are recorded.
         progress: told how far a stage has come.
         inbox: where events wait; None leaves them there.
+        embedder: embeds; None opens the one that the corpus file asks for.
         full_verify_rows: rows up to which every build compares every row; None for ``candidate.FULL_VERIFY_ROWS``.
     """
 
@@ -90,11 +93,12 @@ class Pipeline:
         run_id: str,
         progress: Progress = silent,
         inbox: Inbox | None = None,
+        embedder: Embedder | None = None,
         full_verify_rows: int | None = None,
     ) -> None:
         self.objects = objects
         self.corpus = corpus
-        self.snapshots = SnapshotStore(objects, corpus.name)
+        self.context = IngestContext(objects, corpus, embedder)
         self.log = PublicationLog(objects, corpus.name)
         self.runs = RunRecords(objects, corpus.name)
         self.run_id = run_id
@@ -103,67 +107,19 @@ class Pipeline:
         self._inbox = inbox
 
     @cached_property
-    def embedder(self) -> Embedder:
-        """The corpus's embedder; loads no model until a text is embedded."""
-        return open_embedder(self.corpus.embedder)
-
-    @cached_property
-    def chunker(self) -> Chunker:
-        """Cuts texts for the embedder's window."""
-        return Chunker(self.corpus.chunking, self.embedder.counter(), self.embedder.window)
-
-    @cached_property
-    def chunk_store(self) -> ContentStore:
-        """Chunks under the current fingerprint."""
-        return chunk_store(self.objects, self.chunker, self.corpus.chunking)
-
-    @cached_property
-    def parity(self) -> Parity | None:
-        """Whose vectors the embedder's own were measured to equal; None when nothing was measured."""
-        return ParityLog(self.objects).find(self.embedder.fingerprint)
-
-    @property
-    def vectors(self) -> str:
-        """Fingerprint under which vectors are kept: the embedder's, or of the one that it equals."""
-        return self.embedder.fingerprint if self.parity is None else self.parity.same_as
-
-    @property
-    def vectors_about(self) -> Mapping[str, Any]:
-        """What stands behind ``vectors``, readable: what readers hold the model against that they open."""
-        return self.embedder.about if self.parity is None else self.parity.about
-
-    @property
-    def reader(self) -> EmbedderSettings:
-        """Settings under which readers embed queries: those of the embedder that this one equals may need no GPU."""
-        if self.parity is None:
-            return self.corpus.embedder
-        kept = self.corpus.embedder.model_dump(exclude={"type", "endpoint", "vllm"})
-        return EmbedderSettings.model_validate({**kept, "type": self.parity.backend})
-
-    @cached_property
-    def embedding_store(self) -> ContentStore:
-        """Vectors under the current fingerprint."""
-        return embedding_store(self.objects, self.embedder)
-
-    @cached_property
     def rows(self) -> RowSource:
         """Rows of the table, from the stores."""
-        return RowSource(self.chunk_store, self.embedding_store, self.corpus.index)
+        return RowSource(self.context.chunks, self.context.embeddings, self.corpus.index)
 
     @cached_property
     def standards(self) -> Standards:
         """What candidates are held to, under the current corpus file."""
         return Standards(self.objects, self.corpus)
 
-    @property
-    def place(self) -> Place:
-        """This machine, as a stream sees it."""
-        return Place(self.objects, self.corpus, self.chunker, self.embedder)
-
     @cached_property
     def stream(self) -> StreamEngine | None:
         """Makes ahead what the stages look for; None where the stages themselves do the work."""
-        return open_engine(self.place)
+        return open_engine(self.context)
 
     @property
     def ahead(self) -> Ahead | None:
@@ -182,7 +138,7 @@ class Pipeline:
             raise StoreUnavailable(f"{self.corpus.name}: there is no table to search")
         settings = type(self.corpus.embedder).model_validate(read_metadata(table.schema)["embedder"])
         same = settings == self.corpus.embedder
-        embedder = self.embedder if same else open_embedder(settings)
+        embedder = self.context.embedder if same else open_embedder(settings)
         check_canary(self.objects, embedder)  # the gate would measure another model than readers have
         return BatchSearch(PinnedIndex(table, embedder.embed_queries))
 
@@ -190,9 +146,9 @@ class Pipeline:
         """What the index over a snapshot is made of, under the current corpus file."""
         return specify(
             snapshot.digest,
-            self.chunker.fingerprint,
-            self.vectors,
-            reader_settings(self.reader),
+            self.context.chunker.fingerprint,
+            self.context.vectors,
+            reader_settings(self.context.reader),
             self.corpus.index,
         )
 
@@ -207,6 +163,7 @@ class Pipeline:
         """
         started = time.perf_counter()
         check_store(self.objects)
+        embedder = self.context.embedder  # a model that cannot be found fails before anything is read
         if self._inbox is not None:
             snapshot, counts, events = apply_events(self, self._inbox, everything=not only_events)
         elif only_events:
@@ -221,7 +178,9 @@ class Pipeline:
             "engine": self.corpus.engine,
         }
         if self.ahead is not None:
-            facts |= made_ahead(self, self.ahead)
+            look_again(self.context, self.ahead)
+            self._measured(embedder.fingerprint, self.ahead)
+            facts["ahead"] = asdict(self.ahead)
         self._record("documents", facts, started)
         return snapshot, counts, events
 
@@ -240,23 +199,27 @@ class Pipeline:
     def chunks(self, *, everything: bool = False) -> ChunkCounts:
         """Chunk the texts that no store holds yet; ``everything`` looks at unchanged documents, too."""
         started = time.perf_counter()
-        documents = documents_to_process(self, everything=everything)
-        counts, facts = make_chunks(self, documents, self._progress)
-        self._record("chunks", {**asdict(counts), **facts}, started)
+        documents = self.to_process(everything=everything)
+        counts, made = make_chunks(self.context, documents, self.stream, self._progress)
+        facts = asdict(counts)
+        if self.stream is not None:
+            self._measured(self.context.embedder.fingerprint, made)
+            facts["ahead"] = {name: getattr(made, name) for name in VECTORS}
+        self._record("chunks", facts, started)
         return counts
 
     def embeddings(self, *, everything: bool = False) -> EmbeddingCounts:
         """Embed the chunks that no store holds yet; ``everything`` looks at unchanged documents, too."""
         started = time.perf_counter()
-        check_quarantine(self.snapshots, self.snapshots.latest(), self.corpus.parsing)
-        documents = documents_to_process(self, everything=everything)
-        counts = make_vectors(self, documents, self._progress)
+        check_quarantine(self.context.snapshots, self.context.snapshots.latest(), self.corpus.parsing)
+        documents = self.to_process(everything=everything)
+        counts = make_vectors(self.context, documents, self.stream, self._progress)
         self._record("embeddings", asdict(counts), started)
         if counts.warm_tokens:
-            self.runs.measured(self.embedder.fingerprint, counts.warm_tokens, counts.warm_seconds)
+            self.runs.measured(self.context.embedder.fingerprint, counts.warm_tokens, counts.warm_seconds)
         elif counts.tokens:
             seconds = time.perf_counter() - started
-            self.runs.measured(self.embedder.fingerprint, counts.tokens, seconds, cold=True)
+            self.runs.measured(self.context.embedder.fingerprint, counts.tokens, seconds, cold=True)
         return counts
 
     def missing_embeddings(self) -> int:
@@ -265,11 +228,8 @@ class Pipeline:
         Raises:
             QuarantineExceeded: nothing may be embedded.
         """
-        check_quarantine(self.snapshots, self.snapshots.latest(), self.corpus.parsing)
-        missing: set[str] = set()
-        for frame in chunk_frames(self, documents_to_process(self), ("embedding_key",)):
-            missing.update(self.embedding_store.missing(frame["embedding_key"].unique()))
-        return len(missing)
+        check_quarantine(self.context.snapshots, self.context.snapshots.latest(), self.corpus.parsing)
+        return missing_vectors(self.context.chunks, self.context.embeddings, self.to_process())
 
     def embedded(self) -> EmbeddingCounts | None:
         """What this run has embedded, in whatever process; None when it has not got there."""
@@ -286,7 +246,11 @@ class Pipeline:
             return report
         match stage:
             case "documents":
-                restore(self.objects, self.corpus, self.snapshots.readable(self.snapshots.latest()))
+                restore(
+                    self.objects,
+                    self.corpus,
+                    self.context.snapshots.readable(self.context.snapshots.latest()),
+                )
             case "chunks":
                 self.chunks(everything=True)
             case "embeddings":
@@ -297,7 +261,7 @@ class Pipeline:
     def quality_page(self) -> str:
         """Where the quality report on the latest snapshot lies, as a path or URL."""
         files = QualityFiles(self.objects, self.corpus.name)
-        return self.objects.uri(files.page(self.snapshots.latest().digest))
+        return self.objects.uri(files.page(self.context.snapshots.latest().digest))
 
     def candidate(self) -> tuple[Candidate, BuildState]:
         """Build and verify the index over the latest snapshot, unless it is there already.
@@ -307,8 +271,8 @@ class Pipeline:
             published, or is held back because a rollback took it back (then: what is published).
         """
         started = time.perf_counter()
-        snapshot = self.snapshots.latest()
-        check_quarantine(self.snapshots, snapshot, self.corpus.parsing)
+        snapshot = self.context.snapshots.latest()
+        check_quarantine(self.context.snapshots, snapshot, self.corpus.parsing)
         mend(self.objects, self.corpus.name)
         head = self.log.head()
         spec = self.spec(snapshot)
@@ -340,7 +304,7 @@ class Pipeline:
             VerificationFailed: it has not been built.
         """
         head = self.log.head()
-        spec = self.spec(self.snapshots.latest())
+        spec = self.spec(self.context.snapshots.latest())
         latest = self._built_on(head, spec)
         if latest is None and head is not None and (head.spec == spec or spec.digest in head.held):
             return self._published(head)
@@ -411,7 +375,7 @@ class Pipeline:
         if head is not None and head.candidate == candidate.tag:
             self.log.repair()
             publication, new = head, False
-            if candidate.spec != self.spec(self.snapshots.latest()):
+            if candidate.spec != self.spec(self.context.snapshots.latest()):
                 # Held back by a rollback; what it went back to may hold what was erased since.
                 require_nothing_erased(self.objects, self.corpus.name, head)
         else:
@@ -464,10 +428,10 @@ class Pipeline:
 
     def snapshot_of(self, candidate: Candidate) -> Snapshot:
         """The snapshot that a candidate was built over; the latest one where that was lost or replaced."""
-        latest = self.snapshots.latest()
+        latest = self.context.snapshots.latest()
         if latest.digest == candidate.spec.snapshot:
             return latest
-        return self.snapshots.find(candidate.snapshot, candidate.spec.snapshot) or latest
+        return self.context.snapshots.find(candidate.snapshot, candidate.spec.snapshot) or latest
 
     def _newest(self, spec: Spec) -> Candidate | None:
         """The newest candidate that is still in the table, if it is of this spec."""
@@ -518,6 +482,22 @@ class Pipeline:
             self.chunks(everything=True)
             self.embeddings(everything=True)
             return build()
+
+    def to_process(self, *, everything: bool = False) -> pl.DataFrame:
+        """The documents that chunks and vectors may be lacking of."""
+        head = None if everything else self.log.head()
+        if head is None:
+            return documents_to_process(self.context, None)
+        # A published index has all of its chunks and vectors in the stores, so only the change counts.
+        made = Made(head.snapshot, head.spec.snapshot, head.spec.chunker, head.spec.embedder)
+        return documents_to_process(self.context, made)
+
+    def _measured(self, embedder: str, made: Ahead) -> None:
+        """Remember how fast a stream embedded."""
+        if made.warm_tokens:
+            self.runs.measured(embedder, made.warm_tokens, made.warm_seconds)
+        elif made.tokens:  # a cluster started, and parsed and chunked in the same time
+            self.runs.measured(embedder, made.tokens, made.seconds, cold=True)
 
     def _record(self, stage: str, facts: dict[str, Any], started: float) -> None:
         self.runs.record(self.run_id, stage, {**facts, "seconds": time.perf_counter() - started})

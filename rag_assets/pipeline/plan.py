@@ -15,10 +15,10 @@ from rag_assets.errors import QuarantineExceeded
 from rag_assets.evaluation.report.cost import cost_of
 from rag_assets.index.table import IndexUnavailable, open_table
 from rag_assets.ingest.parsing.stage import check_quarantine
+from rag_assets.ingest.work import texts_to_embed
 from rag_assets.pipeline.pipeline import Pipeline
-from rag_assets.pipeline.progress import Progress, silent
 from rag_assets.pipeline.quarantine import quarantined_documents
-from rag_assets.pipeline.work import texts_to_embed
+from rag_assets.progress import Progress, silent
 from rag_assets.store.files import warn
 from rag_assets.store.objects import ObjectStore
 from rag_assets.store.overlay import OverlayStore
@@ -93,13 +93,17 @@ def plan(
         pipeline = Pipeline(overlay, here, run_id="plan", progress=progress)
         snapshot, documents, _ = pipeline.documents()
         chunks = pipeline.chunks()
-        texts = texts_to_embed(pipeline)
-        missing = pipeline.embedding_store.missing(texts["key"])
+        texts = texts_to_embed(pipeline.context.chunks, pipeline.to_process())
+        missing = pipeline.context.embeddings.missing(texts["key"])
         tokens = int(texts.join(missing.to_frame(), on="key", how="semi")["tokens"].sum())
         # A run over texts without tokens tells no speed.
-        speed = tokens_per_second or pipeline.runs.tokens_per_second(pipeline.embedder.fingerprint) or None
+        speed = (
+            tokens_per_second
+            or pipeline.runs.tokens_per_second(pipeline.context.embedder.fingerprint)
+            or None
+        )
         seconds = 0.0 if not tokens else None if speed is None else tokens / speed
-        prices, model = corpus.evaluation.prices.models, str(pipeline.embedder.about["model"])
+        prices, model = corpus.evaluation.prices.models, str(pipeline.context.embedder.about["model"])
         dimension = _dimension(objects, corpus)
         head = pipeline.log.head()
         spec = pipeline.spec(snapshot)
@@ -126,12 +130,12 @@ def plan(
             publish=changed and not held,
             held=held,
             problem=_problem(pipeline, snapshot),
-            quarantined_documents=quarantined_documents(pipeline.snapshots, snapshot),
+            quarantined_documents=quarantined_documents(pipeline.context.snapshots, snapshot),
         )
 
 
 def _cost(pipeline: Pipeline, tokens: int, seconds: float | None) -> float | None:
-    prices, model = pipeline.corpus.evaluation.prices, str(pipeline.embedder.about["model"])
+    prices, model = pipeline.corpus.evaluation.prices, str(pipeline.context.embedder.about["model"])
     price = prices.models.get(model)
     if price is None or (price.per_hour and seconds is None):
         return None
@@ -152,7 +156,7 @@ def _problem(pipeline: Pipeline, snapshot: Snapshot) -> str | None:
     if snapshot.documents == 0 and snapshot.quarantined == 0:
         return "the sources hold no document"
     try:
-        check_quarantine(pipeline.snapshots, snapshot, pipeline.corpus.parsing)
+        check_quarantine(pipeline.context.snapshots, snapshot, pipeline.corpus.parsing)
     except QuarantineExceeded as error:
         return str(error)
     return None

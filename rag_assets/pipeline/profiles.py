@@ -58,10 +58,10 @@ class StageTable:
             case "documents":
                 parts["texts"] = texts_fingerprint()
             case "chunks":
-                parts["chunker"] = self.pipeline.chunker.fingerprint
+                parts["chunker"] = self.pipeline.context.chunker.fingerprint
             case "embeddings":
-                parts["chunker"] = self.pipeline.chunker.fingerprint
-                parts["embedder"] = self.pipeline.vectors
+                parts["chunker"] = self.pipeline.context.chunker.fingerprint
+                parts["embedder"] = self.pipeline.context.vectors
             case "gold":
                 parts |= {"gold": self.gold.digest, "proposals": len(self.gold.proposals)}
         return fingerprint(parts)
@@ -79,10 +79,10 @@ class StageTable:
         match self.stage:
             case "documents":
                 return profile_documents(
-                    self.pipeline.snapshots.rows(self.snapshot, ROW_COLUMNS), self._facts()
+                    self.pipeline.context.snapshots.rows(self.snapshot, ROW_COLUMNS), self._facts()
                 )
             case "chunks":
-                return profile_chunks(self._chunks(CHUNK_COLUMNS), self.pipeline.chunker.max_tokens)
+                return profile_chunks(self._chunks(CHUNK_COLUMNS), self.pipeline.context.chunker.max_tokens)
             case "embeddings":
                 return profile_embeddings(self._vectors())
             case "gold":
@@ -90,7 +90,7 @@ class StageTable:
 
     @cached_property
     def _readable(self) -> pl.DataFrame:
-        return self.pipeline.snapshots.readable(self.snapshot)
+        return self.pipeline.context.snapshots.readable(self.snapshot)
 
     def _facts(self) -> Iterator[pl.DataFrame]:
         """Facts of the documents' texts; those that no store holds are measured first."""
@@ -106,7 +106,7 @@ class StageTable:
     def _chunks(self, columns: tuple[str, ...]) -> Iterator[pl.DataFrame]:
         """document_id and lists of its chunks, in slices of documents; null where the store has none."""
         for batch in self._readable.select("document_id", "text_key").iter_slices(DOCUMENTS):
-            stored = self.pipeline.chunk_store.collect(batch["text_key"], columns)
+            stored = self.pipeline.context.chunks.collect(batch["text_key"], columns)
             yield batch.join(stored, left_on="text_key", right_on="key", how="left", maintain_order="left")
 
     def _vectors(self) -> Iterator[pl.DataFrame]:
@@ -115,12 +115,14 @@ class StageTable:
             keys = batch.filter(pl.col("embedding_key").list.len() > 0)["embedding_key"].explode()
             for start in range(0, keys.len(), VECTORS):
                 part = keys.slice(start, VECTORS).alias("key").to_frame()
-                stored = self.pipeline.embedding_store.collect(part["key"], ("vector", "reason"))
+                stored = self.pipeline.context.embeddings.collect(part["key"], ("vector", "reason"))
                 yield part.join(stored, on="key", how="left", maintain_order="left")
 
     def _gold(self) -> tuple[Profile, pl.DataFrame]:
         readable = set(self._readable["document_id"])
-        quarantined = self.pipeline.snapshots.quarantined(self.snapshot).select("document_id", "reason")
+        quarantined = self.pipeline.context.snapshots.quarantined(self.snapshot).select(
+            "document_id", "reason"
+        )
         findings = check_gold(self.gold, readable, dict(quarantined.iter_rows()), self._gold_texts())
         return profile_gold(self.gold, findings, readable)
 

@@ -41,7 +41,7 @@ def check_quality(pipeline: Pipeline, stage: Stage, suites: Path | None) -> Stag
     """
     suite = load_suite(stage, suites)
     files = QualityFiles(pipeline.objects, pipeline.corpus.name)
-    now = StageTable(pipeline, stage, pipeline.snapshots.latest())
+    now = StageTable(pipeline, stage, pipeline.context.snapshots.latest())
     then = _published(now)
     report = files.read_report(now.snapshot.digest)
     known = report.stage(stage)
@@ -59,7 +59,7 @@ def quality_report(pipeline: Pipeline, suites: Path | None) -> QualityReport:
         if stage != "gold" or pipeline.corpus.gold_path is not None:
             check_quality(pipeline, stage, suites)
     files = QualityFiles(pipeline.objects, pipeline.corpus.name)
-    return files.read_report(pipeline.snapshots.latest().digest)
+    return files.read_report(pipeline.context.snapshots.latest().digest)
 
 
 def require_quality(pipeline: Pipeline, suites: Path | None) -> None:
@@ -81,7 +81,7 @@ def _published(now: StageTable) -> StageTable | None:
         publication = pipeline.log.find(number)
         if not _same_settings(now, publication.spec):
             return None
-        snapshot = pipeline.snapshots.find(publication.snapshot, publication.spec.snapshot)
+        snapshot = pipeline.context.snapshots.find(publication.snapshot, publication.spec.snapshot)
         if snapshot is None:
             continue
         then = StageTable(pipeline, now.stage, snapshot, number)
@@ -93,8 +93,8 @@ def _published(now: StageTable) -> StageTable | None:
 
 def _same_settings(now: StageTable, spec: Spec) -> bool:
     """Whether two tables differ in their documents only."""
-    chunker = now.stage == "documents" or spec.chunker == now.pipeline.chunker.fingerprint
-    return chunker and (now.stage != "embeddings" or spec.embedder == now.pipeline.vectors)
+    chunker = now.stage == "documents" or spec.chunker == now.pipeline.context.chunker.fingerprint
+    return chunker and (now.stage != "embeddings" or spec.embedder == now.pipeline.context.vectors)
 
 
 def _judge(files: QualityFiles, suite: Suite, now: StageTable, then: StageTable | None) -> StageReport:
@@ -105,7 +105,7 @@ def _judge(files: QualityFiles, suite: Suite, now: StageTable, then: StageTable 
     if then is not None:
         try:
             baseline, _ = then.profile(files)
-            changes = now.pipeline.snapshots.changes(then.snapshot, now.snapshot)
+            changes = now.pipeline.context.snapshots.changes(then.snapshot, now.snapshot)
             found = drift(profile, baseline, dict(changes.group_by("change").len().iter_rows()))
         except ObjectLost as error:
             warn(f"{error}. Drift from publication {then.publication} is not measured")

@@ -78,7 +78,9 @@ def targets_of(
         present = _documents(pipeline, earlier, wanted)
         restored = _held_by_no_document(pipeline, earlier, found & passages - found_before)
         moved = _moved(pipeline, earlier, snapshot, present.keys() - now.documents.keys())
-        rows = pipeline.snapshots.rows_of(earlier, wanted, ("document_id", "source", "format", "metadata"))
+        rows = pipeline.context.snapshots.rows_of(
+            earlier, wanted, ("document_id", "source", "format", "metadata")
+        )
     except ObjectLost as error:
         warn(f"{error}; what search found in publication {publication.number} counts as what it holds")
         present = dict.fromkeys(_found(evaluation, "document"), "held")
@@ -100,14 +102,14 @@ def targets_of(
 
 def _snapshot_of(pipeline: Pipeline, publication: Publication) -> Snapshot:
     """The snapshot of a publication. Raises ObjectLost, also when another one took its number."""
-    found = pipeline.snapshots.find(publication.snapshot, publication.spec.snapshot)
+    found = pipeline.context.snapshots.find(publication.snapshot, publication.spec.snapshot)
     if found is None:
         raise ObjectLost(f"the snapshot of publication {publication.number} was lost")
     return found
 
 
 def _documents(pipeline: Pipeline, snapshot: Snapshot, wanted: Collection[str]) -> dict[str, Presence]:
-    rows = pipeline.snapshots.rows_of(snapshot, wanted, ("document_id", "status"))
+    rows = pipeline.context.snapshots.rows_of(snapshot, wanted, ("document_id", "status"))
     return {name: "held" if status == OK else "quarantined" for name, status in rows.iter_rows()}
 
 
@@ -124,7 +126,9 @@ def _held_by_no_document(pipeline: Pipeline, snapshot: Snapshot, passages: Colle
     if not passages:
         return frozenset()
     search = PassageSearch(passages)
-    for (format,), part in pipeline.snapshots.readable(snapshot).group_by(["format"], maintain_order=True):
+    for (format,), part in pipeline.context.snapshots.readable(snapshot).group_by(
+        ["format"], maintain_order=True
+    ):
         keys = part["content_key"].unique()
         read = 0
         for rows in document_store(pipeline.objects, str(format)).get(keys, ("text",)):
@@ -143,15 +147,15 @@ def _moved(pipeline: Pipeline, before: Snapshot, now: Snapshot, removed: Collect
     if not removed:
         return {}
     columns = ("document_id", "text_key", "status")
-    gone = pipeline.snapshots.rows_of(before, removed, columns)
-    present = pipeline.snapshots.rows(now, columns).filter(pl.col("status") == OK)
+    gone = pipeline.context.snapshots.rows_of(before, removed, columns)
+    present = pipeline.context.snapshots.rows(now, columns).filter(pl.col("status") == OK)
     texts = dict(
         present.drop_nulls("text_key")
         .sort("document_id", descending=True)
         .select("text_key", "document_id")
         .iter_rows()
     )
-    known = pipeline.snapshots.rows(before, ("document_id",))
+    known = pipeline.context.snapshots.rows(before, ("document_id",))
     fresh = present.join(known, on="document_id", how="anti")["document_id"].sort(descending=True)
     names = {PurePosixPath(name).name: name for name in fresh}
     found = {}

@@ -112,7 +112,7 @@ def build(root: Path, hook: str) -> SmallStore:
         made.write("d1.md", 11)
         made.run("third")
     pipeline = Pipeline(made.workspace.objects, made.workspace.corpus, run_id="parity")
-    own = pipeline.embedder
+    own = pipeline.context.embedder
     agreement = Agreement(1, 1.0, 1.0, 0.0, (None, None))
     record = Parity(own.fingerprint, own.about, "static", agreement, START.isoformat())
     ParityLog(made.workspace.objects).record(own.fingerprint, record)

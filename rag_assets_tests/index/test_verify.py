@@ -29,7 +29,7 @@ def latest(workspace: Workspace) -> Any:
 
 def documents(workspace: Workspace) -> pl.DataFrame:
     pipeline, _ = workspace.pipeline()
-    return pipeline.snapshots.readable(pipeline.snapshots.latest())
+    return pipeline.context.snapshots.readable(pipeline.context.snapshots.latest())
 
 
 def verify(workspace: Workspace) -> int:

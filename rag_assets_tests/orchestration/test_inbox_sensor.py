@@ -22,7 +22,7 @@ from rag_assets.orchestration import watch
 from rag_assets.orchestration.inbox import Wait, due
 from rag_assets.orchestration.run import run_corpus
 from rag_assets.pipeline.pipeline import Pipeline
-from rag_assets.pipeline.progress import silent
+from rag_assets.progress import silent
 from rag_assets.publication.publish import rollback
 from rag_assets_tests.orchestration.daemon import RUN_KEY, Daemon
 from rag_assets_tests.workspace import Workspace, document

@@ -23,7 +23,7 @@ from rag_assets.orchestration.process import identity_of
 from rag_assets.orchestration.run import RunOutcome, run_corpus
 from rag_assets.orchestration.tags import CORPUS_TAG
 from rag_assets.orchestration.waiting import Patience
-from rag_assets.pipeline.progress import silent
+from rag_assets.progress import silent
 from rag_assets_tests.orchestration.commands import Home
 from rag_assets_tests.workspace import Workspace
 

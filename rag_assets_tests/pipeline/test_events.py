@@ -248,7 +248,9 @@ def test_an_event_is_not_done_by_a_publication_whose_snapshot_was_lost(place: Pl
     place.workspace.objects.delete(["corpora/handbook/snapshots/00000002.json"])
     place.accept(change("e2", "cms/y.md", "created", 2, "two"))
     pipeline = place.apply(only_events=False)
-    assert pipeline.snapshots.latest().number == 2, "the number of the published snapshot is in use again"
+    assert pipeline.context.snapshots.latest().number == 2, (
+        "the number of the published snapshot is in use again"
+    )
     assert acknowledge(place.inbox, place.workspace.objects, "handbook") == 0
     assert place.states()["e2"] == "applied"
     place.run()
@@ -368,7 +370,7 @@ def test_content_that_cannot_be_read_leaves_what_was_there(place: Place) -> None
     assert place.states() == {"good": "done", "empty": "dead", "pdf": "dead"}
     snapshots = SnapshotStore(place.workspace.objects, "handbook")
     assert snapshots.latest().quarantined == 0, "it counts against nothing, and stops no later run"
-    assert place.apply(only_events=False).snapshots.latest().quarantined == 0
+    assert place.apply(only_events=False).context.snapshots.latest().quarantined == 0
 
 
 def test_an_erasure_counts_also_where_what_follows_it_cannot_be_read(place: Place) -> None:

@@ -176,7 +176,7 @@ def test_the_same_bytes_under_two_extensions_are_parsed_by_two_parsers(workspace
     workspace.write("twin.docx", text)
     workspace.run()
     pipeline, _ = workspace.pipeline()
-    rows = pipeline.snapshots.rows(pipeline.snapshots.latest())
+    rows = pipeline.context.snapshots.rows(pipeline.context.snapshots.latest())
     status = dict(rows.select("document_id", "status").iter_rows())
     assert (status["twin.md"], status["twin.docx"]) == ("ok", "quarantined")
 

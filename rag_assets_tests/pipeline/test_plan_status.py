@@ -40,7 +40,7 @@ def planned_equals_done(workspace: Workspace, run_id: str) -> dict[str, Any]:
     assert (planned.embed, planned.reuse) == (embeddings["embedded"], embeddings["reused"])
     assert planned.embed_tokens == embeddings["tokens"]
     assert planned.publish == stages["publication"]["published"]
-    assert planned.quarantined == workspace.pipeline()[0].snapshots.latest().quarantined
+    assert planned.quarantined == workspace.pipeline()[0].context.snapshots.latest().quarantined
     return {**planned.__dict__, "corpus": planned.corpus}
 
 
@@ -84,7 +84,7 @@ def test_a_plan_follows_the_settings(tmp_path: Path) -> None:
 def test_a_plan_prices_what_is_to_be_embedded_and_sizes_the_table(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, str(tmp_path / "store"))
     workspace.write("a.md", document(1))
-    model = str(workspace.pipeline()[0].embedder.about["model"])
+    model = str(workspace.pipeline()[0].context.embedder.about["model"])
     prices = {"currency": "EUR", "models": {model: {"input_per_million": 2.0, "per_hour": 36.0}}}
     workspace.configure(evaluation={"prices": prices})
     unknown = plan(workspace.objects, workspace.corpus)

@@ -123,8 +123,8 @@ def test_shuffled_vectors_point_at_the_embedding(tmp_path: Path) -> None:
     made = corpus(tmp_path, [{"metric": "ndcg@10", "mode": "vector", "min": 0.8}])
     for place in range(80):
         made.write(f"letter-{place}.txt", f"Letter {place} to the tenants: {'good day and thank you. ' * 9}")
-    pipeline, _ = made.pipeline()
-    pipeline.embedder = ShuffledEmbedder(open_embedder(made.corpus.embedder))
+    shuffled = ShuffledEmbedder(open_embedder(made.corpus.embedder))
+    pipeline = Pipeline(made.objects, made.corpus, run_id="run", embedder=shuffled)
     stage, report = refused(made, pipeline)
     assert stage == "embedding"
     assert len(report.diagnoses) >= len(TOPICS) / 2
@@ -164,7 +164,7 @@ def test_chunks_far_too_small_point_at_the_chunking_and_not_at_what_was_wrong_be
     made.path.write_text(yaml.safe_dump({**settings, "chunking": {"max_tokens": 16}}))
     pipeline, _ = made.pipeline()
     first, second = (
-        one.text.split() for one in pipeline.chunker.chunk([f"# The {topic}\n\n{fact}."])[0][-2:]
+        one.text.split() for one in pipeline.context.chunker.chunk([f"# The {topic}\n\n{fact}."])[0][-2:]
     )
     # It names no document: those that search found are looked at.
     straddling = {

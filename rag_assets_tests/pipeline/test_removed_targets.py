@@ -316,7 +316,7 @@ def test_the_slice_of_removed_documents_is_not_silently_empty(made: Workspace) -
 
 def test_what_must_be_erased_is_not_asked_back(made: Workspace) -> None:
     pipeline, _ = made.pipeline()
-    snapshot = pipeline.snapshots.latest().number
+    snapshot = pipeline.context.snapshots.latest().number
     ErasureLog(made.objects, made.name).commit({"rent.md": Demand("e1", datetime.now(UTC), snapshot)})
     report = evaluated(made)
     assert ([one.question_id for one in report.stale], report.lost, report.gate) == (["rent"], (), "passed")

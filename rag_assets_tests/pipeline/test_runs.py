@@ -80,7 +80,7 @@ def test_how_fast_a_model_is_does_not_count_how_long_it_takes_to_load(
     embedder.embed = slow_at_first  # type: ignore[method-assign]
     run_stages(pipeline)
     assert len(calls) > 3
-    warm = pipeline.runs.tokens_per_second(pipeline.embedder.fingerprint)
+    warm = pipeline.runs.tokens_per_second(pipeline.context.embedder.fingerprint)
     assert warm is not None
     assert warm >= sum(calls[1:]) / (len(calls) - 1), "a second for each batch after the first, at most"
 
@@ -88,4 +88,4 @@ def test_how_fast_a_model_is_does_not_count_how_long_it_takes_to_load(
     later, embedder = workspace.pipeline(run_id="later")
     run_stages(later)
     assert len(embedder.texts) == 1
-    assert later.runs.tokens_per_second(later.embedder.fingerprint) == warm
+    assert later.runs.tokens_per_second(later.context.embedder.fingerprint) == warm

@@ -218,7 +218,7 @@ def test_a_publication_of_a_lost_table_does_not_speak_for_one_of_the_same_number
     now = head(workspace)
     assert (now.number, now.version) == (lost.number, lost.version)
     assert (now.spec, now.candidate) != (lost.spec, lost.candidate)
-    assert now.spec == workspace.pipeline()[0].spec(workspace.pipeline()[0].snapshots.latest())
+    assert now.spec == workspace.pipeline()[0].spec(workspace.pipeline()[0].context.snapshots.latest())
 
 
 def test_an_erased_document_is_looked_for_in_the_table_of_a_publication_without_snapshot(

@@ -82,8 +82,8 @@ def replanted(store: ContentStore, change: Callable[[pl.DataFrame], pl.DataFrame
 
 
 def embedding_keys(pipeline: Pipeline) -> list[str]:
-    documents = pipeline.snapshots.readable(pipeline.snapshots.latest())
-    rows = pipeline.chunk_store.collect(documents["text_key"], ("embedding_key",))
+    documents = pipeline.context.snapshots.readable(pipeline.context.snapshots.latest())
+    rows = pipeline.context.chunks.collect(documents["text_key"], ("embedding_key",))
     return rows["embedding_key"].explode().to_list()
 
 
@@ -183,8 +183,8 @@ def test_other_settings_are_no_drift(workspace: Workspace) -> None:
 
 def test_a_document_without_chunks_in_the_store_fails_until_they_are_made(workspace: Workspace) -> None:
     pipeline = made(workspace)
-    text = pipeline.snapshots.readable(pipeline.snapshots.latest())["text_key"][0]
-    pipeline.chunk_store.drop(pl.Series([text]))
+    text = pipeline.context.snapshots.readable(pipeline.context.snapshots.latest())["text_key"][0]
+    pipeline.context.chunks.drop(pl.Series([text]))
     broken = check_quality(pipeline, "chunks", None)
     assert failures(broken) == {"unchunked_documents": "error"}
     assert not broken.passed
@@ -194,7 +194,7 @@ def test_a_document_without_chunks_in_the_store_fails_until_they_are_made(worksp
 
 def test_a_chunk_without_a_vector_fails_until_it_is_embedded(workspace: Workspace) -> None:
     pipeline = made(workspace)
-    pipeline.embedding_store.drop(pl.Series(embedding_keys(pipeline)[:1]))
+    pipeline.context.embeddings.drop(pl.Series(embedding_keys(pipeline)[:1]))
     assert failures(check_quality(pipeline, "embeddings", None)) == {"missing_vectors": "error"}
     pipeline.embeddings(everything=True)
     assert check_quality(pipeline, "embeddings", None).passed
@@ -204,7 +204,7 @@ def test_a_document_whose_text_is_gone_from_the_store_fails(workspace: Workspace
     from rag_assets.ingest.parsing.batch import document_store
 
     pipeline = made(workspace)
-    content = pipeline.snapshots.readable(pipeline.snapshots.latest())["content_key"][0]
+    content = pipeline.context.snapshots.readable(pipeline.context.snapshots.latest())["content_key"][0]
     document_store(pipeline.objects, "markdown").drop(pl.Series([content]))
     assert failures(check_quality(pipeline, "documents", None)) == {"dangling_texts": "error"}
 
@@ -214,7 +214,7 @@ def test_a_damaged_vector_fails(workspace: Workspace, fault: float, column: str)
     pipeline = made(workspace)
     broken = pl.Series([[fault] * 256], dtype=pl.List(pl.Float32))
     replanted(
-        pipeline.embedding_store, lambda row: row.with_columns(vector=broken), embedding_keys(pipeline)[3]
+        pipeline.context.embeddings, lambda row: row.with_columns(vector=broken), embedding_keys(pipeline)[3]
     )
     report = check_quality(pipeline, "embeddings", None)
     assert failures(report) == {column: "error"}
@@ -223,10 +223,10 @@ def test_a_damaged_vector_fails(workspace: Workspace, fault: float, column: str)
 
 def test_chunks_of_white_space_fail(workspace: Workspace) -> None:
     pipeline = made(workspace)
-    keys = pipeline.snapshots.readable(pipeline.snapshots.latest())["text_key"]
+    keys = pipeline.context.snapshots.readable(pipeline.context.snapshots.latest())["text_key"]
     for key in keys:
         replanted(
-            pipeline.chunk_store,
+            pipeline.context.chunks,
             lambda row: row.with_columns(
                 text=pl.col("text").list.eval(pl.element().str.replace_all(".", " "))
             ),
@@ -273,7 +273,7 @@ def test_the_share_of_a_language_can_be_demanded(workspace: Workspace, tmp_path:
 def test_what_fails_with_severity_error_is_refused_by_name(workspace: Workspace) -> None:
     pipeline = made(workspace)
     require_quality(pipeline, None)
-    pipeline.embedding_store.drop(pl.Series(embedding_keys(pipeline)[:1]))
+    pipeline.context.embeddings.drop(pl.Series(embedding_keys(pipeline)[:1]))
     pipeline.objects.delete([info.path for info in pipeline.objects.list("corpora/handbook/quality")])
     with pytest.raises(
         GateRefused, match=r"1 expectations:\n  embeddings: missing_vectors must be .* Found: 1\."
@@ -285,7 +285,7 @@ def test_the_page_and_the_record_lie_side_by_side_in_the_store(workspace: Worksp
     pipeline = made(workspace)
     quality_report(pipeline, None)
     files = QualityFiles(pipeline.objects, "handbook")
-    snapshot = pipeline.snapshots.latest().digest
+    snapshot = pipeline.context.snapshots.latest().digest
     page = pipeline.objects.get(files.page(snapshot)).decode()
     assert "<h2>Documents</h2>" in page and "<h2>Vectors</h2>" in page
     assert len(files.read_report(snapshot).stages) == 3

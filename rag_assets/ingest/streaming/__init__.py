@@ -12,6 +12,6 @@ from __future__ import annotations
 
 from rag_assets.ingest.streaming.ahead import Ahead
 from rag_assets.ingest.streaming.engine import StreamEngine, open_engine
-from rag_assets.ingest.streaming.place import Job, Place
+from rag_assets.ingest.streaming.job import Job
 
-__all__ = ["Ahead", "Job", "Place", "StreamEngine", "open_engine"]
+__all__ = ["Ahead", "Job", "StreamEngine", "open_engine"]

@@ -20,7 +20,8 @@ from rag_assets.store.snapshots import OK
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from rag_assets.ingest.streaming.place import Job, Place
+    from rag_assets.ingest.context import IngestContext
+from rag_assets.ingest.streaming.job import Job
 
 
 class Prepare:
@@ -75,7 +76,7 @@ class Embed:
         texts = rows.filter(pl.col("key").is_not_null()).select("key", "text", "tokens")
         found = [to_row(report) for report in reports_in(rows)]
         if texts.height:
-            store, embedder = self._place.embeddings, self._place.embedder
+            store, embedder = self._context.embeddings, self._context.embedder
             store.refresh()
             # One shard: parts would be written one by one.
             whole = (embedder.at_once + 1) * texts.height
@@ -84,10 +85,10 @@ class Embed:
         return to_arrow(pl.concat([pl.DataFrame(schema=FLOW), *found]))
 
     @cached_property
-    def _place(self) -> Place:
+    def _context(self) -> IngestContext:
         return self._job.open()
 
     def _check_once(self) -> None:
         if not self._checked:
-            check_canary(self._place.objects, self._place.embedder)
+            check_canary(self._context.objects, self._context.embedder)
             self._checked = True

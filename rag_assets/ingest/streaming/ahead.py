@@ -6,11 +6,11 @@ done twice is counted once, and so is one whose worker died after it had committ
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import polars as pl
 
-from rag_assets.ingest.streaming.place import Place
+from rag_assets.ingest.context import IngestContext
 from rag_assets.store.content import ContentStore
 
 SLICE = 512  # texts whose chunks are looked up together
@@ -49,13 +49,13 @@ class Ahead:
 class Before:
     """The chunk and embedding stores as they were when this was made."""
 
-    def __init__(self, place: Place) -> None:
-        own = replace(place)  # stores of its own, which do not see what is written through others
+    def __init__(self, context: IngestContext) -> None:
+        own = context.fresh()  # stores of its own, which do not see what is written through others
         self._chunks, self._embeddings = own.chunks, own.embeddings
         for store in (self._chunks, self._embeddings):
             remember(store)
 
-    def count(self, after: Place, keys: pl.Series) -> Ahead:
+    def count(self, after: IngestContext, keys: pl.Series) -> Ahead:
         """What was made of these parsed texts since.
 
         Args:

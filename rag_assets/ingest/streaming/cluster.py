@@ -22,7 +22,7 @@ from rag_assets import corpus as models
 from rag_assets.errors import ClusterUnavailable, ConfigurationError, RagAssetsError, install, redacted
 from rag_assets.ingest.streaming.actors import Embed, Prepare
 from rag_assets.ingest.streaming.flow import Begin, Report, from_arrow, reports_in, to_arrow
-from rag_assets.ingest.streaming.place import Job
+from rag_assets.ingest.streaming.job import Job
 
 if TYPE_CHECKING:
     from ray.data import Dataset

@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 
 import polars as pl
 
 from rag_assets import corpus as models
+from rag_assets.ingest.context import IngestContext
 from rag_assets.ingest.parsing.batch import DocumentCounts, document_store
 from rag_assets.ingest.parsing.formats import format_of
 from rag_assets.ingest.parsing.reading import Listed, batches_of
@@ -23,7 +23,7 @@ from rag_assets.ingest.parsing.stage import Processed, process_here
 from rag_assets.ingest.streaming import cluster, threads
 from rag_assets.ingest.streaming.ahead import Ahead, Before, remember
 from rag_assets.ingest.streaming.flow import TEXTS, Begin, Report, listed_rows
-from rag_assets.ingest.streaming.place import Job, Place
+from rag_assets.ingest.streaming.job import Job
 from rag_assets.store.snapshots import OK
 from rag_assets.store.snapshots import SCHEMA as SNAPSHOT_SCHEMA
 
@@ -35,14 +35,14 @@ Work = Callable[[Begin, Sequence[pl.DataFrame]], Iterator[Report]]
 """Has the chain worked through blocks of places, wherever it runs; reports come as steps are done, in no order."""
 
 
-def open_engine(place: Place) -> StreamEngine | None:
+def open_engine(context: IngestContext) -> StreamEngine | None:
     """The engine that the corpus file asks for; None where each stage does its own work."""
-    corpus = place.corpus
+    corpus = context.corpus
     if corpus.engine == "ray":
         ray = corpus.ray or models.Ray()
-        return StreamEngine(place, partial(cluster.work, Job.of(place), ray), workers=ray.cpu_workers.max)
+        return StreamEngine(context, partial(cluster.work, Job.of(context), ray), workers=ray.cpu_workers.max)
     if corpus.engine == "stream":
-        return StreamEngine(place, partial(threads.work, place), workers=1)
+        return StreamEngine(context, partial(threads.work, context), workers=1)
     return None
 
 
@@ -50,13 +50,13 @@ class StreamEngine:
     """Makes what a corpus lacks. Without work nothing is started or asked.
 
     Args:
-        place: this machine.
+        context: this machine.
         work: where the chain runs.
         workers: how many may work at once on blocks.
     """
 
-    def __init__(self, place: Place, work: Work, workers: int) -> None:
-        self._place = place
+    def __init__(self, context: IngestContext, work: Work, workers: int) -> None:
+        self._context = context
         self._work = work
         self._workers = workers
         self.ahead = Ahead()
@@ -68,15 +68,15 @@ class StreamEngine:
         if not wanted:
             return
         started = time.perf_counter()
-        before = Before(self._place)
+        before = Before(self._context)
         formats = sorted({format for _, _, item in wanted if (format := format_of(item.uri))})
-        parsed = {format: document_store(self._place.objects, format) for format in formats}
+        parsed = {format: document_store(self._context.objects, format) for format in formats}
         for store in parsed.values():
             remember(store)
         size = self._block(len(wanted))
         blocks = [
             listed_rows(part)
-            for part in batches_of(wanted, self._place.corpus.parsing.max_bytes, documents=size)
+            for part in batches_of(wanted, self._context.corpus.parsing.max_bytes, documents=size)
         ]
         columns = ("format", "content_key", "text_key", "status")
         found = [pl.DataFrame(schema=SNAPSHOT_SCHEMA).select(columns)]
@@ -96,9 +96,9 @@ class StreamEngine:
             counts.reused += rows.height - fresh
         self._settle(before, read.filter(status=OK)["text_key"].unique(), written, started)
         for format in formats:
-            document_store(self._place.objects, format).maintain()
+            document_store(self._context.objects, format).maintain()
         if remaining := [entry for entry in wanted if entry[2].document_id in left]:
-            yield from process_here(self._place.objects, self._place.corpus)(remaining, counts)
+            yield from process_here(self._context.objects, self._context.corpus)(remaining, counts)
 
     def texts(self, places: pl.DataFrame, advance: Advance) -> Ahead:
         """Chunk and embed parsed texts.
@@ -123,7 +123,7 @@ class StreamEngine:
         if places.is_empty():
             return self.ahead
         started = time.perf_counter()
-        before = Before(self._place)
+        before = Before(self._context)
         written = Report()
         blocks = [*places.iter_slices(self._block(places.height))]
         for report in self._told(begin, blocks, written):
@@ -142,7 +142,7 @@ class StreamEngine:
     def _settle(self, before: Before, keys: pl.Series, written: Report, started: float) -> None:
         """Count what was made, then tidy up: nobody else writes any more."""
         seconds = time.perf_counter() - started
-        after = replace(self._place)
+        after = self._context.fresh()
         self.ahead = before.count(after, keys)
         self.ahead.seconds = seconds
         self.ahead.chunk_bytes, self.ahead.vector_bytes = written.chunk_bytes, written.vector_bytes

@@ -19,9 +19,9 @@ from rag_assets.ingest.sources.open import open_sources
 from rag_assets.ingest.streaming.flow import TO_EMBED, Report, listed_objects
 
 if TYPE_CHECKING:
+    from rag_assets.ingest.context import IngestContext
     from rag_assets.ingest.parsing.pool import ParserPool
     from rag_assets.ingest.sources.source import Source
-    from rag_assets.ingest.streaming.place import Place
     from rag_assets.store.content import ContentStore
 
 
@@ -29,18 +29,18 @@ class Steps:
     """The steps on one machine. Each may run in a thread of its own.
 
     Args:
-        place: what to work with.
+        context: what to work with.
         pool: parses.
     """
 
-    def __init__(self, place: Place, pool: ParserPool) -> None:
-        self._place = place
+    def __init__(self, context: IngestContext, pool: ParserPool) -> None:
+        self._context = context
         self._pool = pool
         self._documents: dict[str, ContentStore] = {}
 
     def refresh(self) -> None:
         """See what others have written since."""
-        for store in (*self._documents.values(), self._place.chunks):
+        for store in (*self._documents.values(), self._context.chunks):
             store.refresh()
 
     def parse(self, places: pl.DataFrame) -> Report:
@@ -49,14 +49,14 @@ class Steps:
         Args:
             places: rows of ``flow.OBJECTS``.
         """
-        corpus, limits = self._place.corpus, limits_of(self._place.corpus)
+        corpus, limits = self._context.corpus, limits_of(self._context.corpus)
         listed = [(prefix, self._sources[prefix], item) for prefix, item in listed_objects(places)]
         batch, gone = read_batch(listed, corpus.parsing.max_bytes)
-        stale = to_replace(self._place.objects, self._documents, batch, limits)
+        stale = to_replace(self._context.objects, self._documents, batch, limits)
         left = [read.item.document_id for read in batch if (read.format, read.key) in stale]
         batch = [read for read in batch if (read.format, read.key) not in stale]
         counts = DocumentCounts()
-        rows = parse_batch(self._place.objects, self._documents, self._pool, batch, limits, counts)
+        rows = parse_batch(self._context.objects, self._documents, self._pool, batch, limits, counts)
         return Report(read=counts.read, bytes_read=counts.bytes_read, gone=gone, left=left, documents=rows)
 
     def chunk(self, places: pl.DataFrame) -> int:
@@ -65,7 +65,7 @@ class Steps:
         Args:
             places: rows of ``flow.TEXTS``.
         """
-        missing = self._place.chunks.missing(places["text_key"])
+        missing = self._context.chunks.missing(places["text_key"])
         wanted = places.filter(pl.col("text_key").is_in(missing.implode())).unique("text_key")
         texts = (
             found.select(key="text_key", text="text")
@@ -74,15 +74,15 @@ class Steps:
         )
         # Different bytes may have the same text: each text is chunked once.
         distinct = pl.concat([pl.DataFrame(schema={"key": pl.String, "text": pl.String}), *texts])
-        return chunk_missing(self._place.chunks, self._place.chunker, [distinct.unique("key")]).bytes
+        return chunk_missing(self._context.chunks, self._context.chunker, [distinct.unique("key")]).bytes
 
     def texts(self, keys: pl.Series) -> pl.DataFrame:
         """Rows of ``flow.TO_EMBED``: the chunks of some parsed texts without a vector, as far as is known here."""
         columns = ("embedding_key", "context", "text", "tokens")
-        found = self._place.chunks.collect(keys, columns).drop("key")
+        found = self._context.chunks.collect(keys, columns).drop("key")
         chunks = found.filter(pl.col("embedding_key").list.len() > 0).explode(columns)
         distinct = chunks.unique("embedding_key", maintain_order=True)
-        missing = self._place.embeddings.missing(distinct["embedding_key"])
+        missing = self._context.embeddings.missing(distinct["embedding_key"])
         return distinct.filter(pl.col("embedding_key").is_in(missing.implode())).select(
             key="embedding_key",
             text=pl.col("context") + pl.col("text"),
@@ -90,10 +90,10 @@ class Steps:
         )
 
     def _store(self, format: str) -> ContentStore:
-        return self._documents.setdefault(format, document_store(self._place.objects, format))
+        return self._documents.setdefault(format, document_store(self._context.objects, format))
 
     @cached_property
     def _sources(self) -> dict[str, Source]:
-        corpus = self._place.corpus
-        opened = open_sources(corpus, self._place.objects)
+        corpus = self._context.corpus
+        opened = open_sources(corpus, self._context.objects)
         return {settings.prefix: source for settings, source in zip(corpus.sources, opened, strict=True)}

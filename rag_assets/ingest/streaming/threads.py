@@ -10,17 +10,16 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
 from queue import SimpleQueue
 from threading import Event
 
 import polars as pl
 
+from rag_assets.ingest.context import IngestContext
 from rag_assets.ingest.embedding.canary import check_canary
 from rag_assets.ingest.embedding.stage import EmbeddingCounts, embed_missing
 from rag_assets.ingest.parsing.pool import ParserPool
 from rag_assets.ingest.streaming.flow import Begin, Report
-from rag_assets.ingest.streaming.place import Place
 from rag_assets.ingest.streaming.steps import Steps
 from rag_assets.store.ahead import ahead
 from rag_assets.store.snapshots import OK
@@ -29,16 +28,16 @@ Worked = tuple[pl.DataFrame, Report]
 """Rows for the next step, and what was done with them so far."""
 
 
-def work(place: Place, begin: Begin, blocks: Sequence[pl.DataFrame]) -> Iterator[Report]:
+def work(context: IngestContext, begin: Begin, blocks: Sequence[pl.DataFrame]) -> Iterator[Report]:
     """Do the work of these blocks; reports come as steps are done. Closing it ends the
     work after what each step has in hand.
 
     Args:
-        place: what to work with.
+        context: what to work with.
         begin: what the blocks hold.
         blocks: what goes from step to step.
     """
-    place = replace(place)  # stores that see what was tidied up since
+    context = context.fresh()  # stores that see what was tidied up since
     told: SimpleQueue[Report | None] = SimpleQueue()
     stop = Event()
 
@@ -49,7 +48,7 @@ def work(place: Place, begin: Begin, blocks: Sequence[pl.DataFrame]) -> Iterator
             yield block
 
     def texts() -> Generator[pl.DataFrame]:
-        with _chain(place, begin, until_stopped()) as chain:
+        with _chain(context, begin, until_stopped()) as chain:
             for rows, report in chain:
                 told.put(report)
                 yield rows
@@ -57,12 +56,12 @@ def work(place: Place, begin: Begin, blocks: Sequence[pl.DataFrame]) -> Iterator
     def embed() -> EmbeddingCounts:
         with closing(texts()) as frames:
             return embed_missing(
-                place.embeddings,
-                place.embedder,
+                context.embeddings,
+                context.embedder,
                 frames,
-                place.corpus.embedder.shard_chunks,
+                context.corpus.embedder.shard_chunks,
                 lambda more: told.put(Report(texts=more)),
-                lambda: check_canary(place.objects, place.embedder),
+                lambda: check_canary(context.objects, context.embedder),
                 stop,
             )
 
@@ -80,10 +79,12 @@ def work(place: Place, begin: Begin, blocks: Sequence[pl.DataFrame]) -> Iterator
 
 
 @contextmanager
-def _chain(place: Place, begin: Begin, blocks: Iterable[pl.DataFrame]) -> Iterator[Iterator[Worked]]:
+def _chain(
+    context: IngestContext, begin: Begin, blocks: Iterable[pl.DataFrame]
+) -> Iterator[Iterator[Worked]]:
     """Texts to embed, block by block. At the end nothing is left running, the last step first."""
-    with ParserPool(place.corpus.parsing) as pool, ExitStack() as threads:
-        steps = Steps(place, pool)
+    with ParserPool(context.corpus.parsing) as pool, ExitStack() as threads:
+        steps = Steps(context, pool)
         worked: Iterator[Worked] = ((block, Report(places=block.height)) for block in blocks)
         if begin == "objects":
             worked = threads.enter_context(closing(ahead(_parsed(steps, worked))))

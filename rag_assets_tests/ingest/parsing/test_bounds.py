@@ -281,8 +281,8 @@ def test_whatever_bytes_documents_have_all_others_are_published(
         Path(published.documents, f"odd{number}{suffix}").write_bytes(beginning + rest)
     published.run()
     pipeline, _ = published.pipeline()
-    snapshot = pipeline.snapshots.latest()
-    quarantined = pipeline.snapshots.quarantined(snapshot)
+    snapshot = pipeline.context.snapshots.latest()
+    quarantined = pipeline.context.snapshots.quarantined(snapshot)
     rejected = {name for name, reason in quarantined.select("document_id", "reason").iter_rows() if reason}
     found = set(published.rows(vectors=False)["document_id"])
     assert {f"good{suffix}" for suffix in SUFFIXES[:4]} <= found

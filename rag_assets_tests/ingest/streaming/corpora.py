@@ -96,7 +96,7 @@ def same(one: Workspace, other: Workspace) -> None:
     for name, rows in left.items():
         assert rows.equals(right[name]), name
     ours, theirs = pipeline(one), pipeline(other)
-    assert ours.snapshots.latest().digest == theirs.snapshots.latest().digest
+    assert ours.context.snapshots.latest().digest == theirs.context.snapshots.latest().digest
     head, twin = ours.log.head(), theirs.log.head()
     assert head is not None
     assert twin is not None

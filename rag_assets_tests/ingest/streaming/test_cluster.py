@@ -6,13 +6,14 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rag_assets.errors import ConfigurationError, SourceUnavailable
-from rag_assets.ingest.streaming.place import Job, Place
+from rag_assets.ingest.streaming.job import Job
 from rag_assets.store.objects import ObjectStore
 from rag_assets_tests.ingest.streaming.corpora import RAY, fill, on, pipeline, workspace
 from rag_assets_tests.workspace import Workspace
@@ -35,14 +36,14 @@ def test_without_the_package_the_extra_is_named(corpus: Workspace, monkeypatch: 
 
 def test_another_model_than_the_run_began_with_is_refused(cluster: Any, corpus: Workspace) -> None:
     stages = pipeline(corpus)
-    embedder: Any = stages.embedder
+    embedder: Any = stages.context.embedder
     embedder.fingerprint = "0" * 32  # as if the model had been another one where the run began
     with pytest.raises(
         ConfigurationError, match="install the same packages and the same model files"
     ) as caught:
         stages.documents()
     assert type(caught.value) is ConfigurationError
-    assert stages.snapshots.latest().number == 0
+    assert stages.context.snapshots.latest().number == 0
 
 
 def test_a_folder_that_only_the_driver_has_is_an_error_and_no_deletion(
@@ -62,15 +63,14 @@ def test_a_folder_that_only_the_driver_has_is_an_error_and_no_deletion(
     vars(stages)["stream"] = Elsewhere()
     with pytest.raises(SourceUnavailable):
         stages.update_snapshot(None)
-    assert stages.snapshots.latest().number == 0
+    assert stages.context.snapshots.latest().number == 0
 
 
 def test_what_actors_are_told_holds_no_secret(corpus: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "hidden-from-all")
     stages = pipeline(corpus)
-    place = Place(ObjectStore.open("s3://bucket/prefix"), stages.corpus, stages.chunker, stages.embedder)
-    job = Job.of(place)
+    job = Job.of(replace(stages.context, objects=ObjectStore.open("s3://bucket/prefix")))
     told = pickle.dumps(job)
     assert b"s3://bucket/prefix" in told
     assert b"hidden" not in told
@@ -114,4 +114,4 @@ def test_a_cluster_that_does_not_answer_is_named(corpus: Workspace) -> None:
 def test_where_no_cluster_runs_one_is_started_for_the_run(corpus: Workspace) -> None:
     corpus.configure(**on("ray", {}) | {"ray": {"address": "local", "cpus_per_worker": 0.5}})
     assert run_alone(corpus) == ""
-    assert pipeline(corpus).snapshots.latest().documents == 3
+    assert pipeline(corpus).context.snapshots.latest().documents == 3

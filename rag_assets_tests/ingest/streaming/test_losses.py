@@ -174,7 +174,7 @@ def test_a_driver_that_is_killed_leaves_what_was_committed_to_the_next_one(
     local, ray = twins(tmp_path)
     killed = drive(ray, cluster, "die")
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert pipeline(ray).snapshots.latest().number == 0
+    assert pipeline(ray).context.snapshots.latest().number == 0
     committed = {name: set(rows["key"]) for name, rows in contents(ray).items()}
     assert any(name.startswith("embeddings") for name in committed)
 

@@ -36,7 +36,7 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 def on_first_batch(stages: Pipeline, act: Callable[[], None]) -> None:
     """Do something in the model's place before it embeds the first batch."""
-    embedder: Any = stages.embedder
+    embedder: Any = stages.context.embedder
     inner, batches = embedder.embed, iter(range(1_000_000))
 
     def embed(texts: Any, tokens: Any) -> Any:
@@ -80,7 +80,7 @@ def test_documents_are_parsed_while_the_model_works_and_not_far_ahead_of_it(corp
     facts = stages.runs.last()["stages"]
     made = facts["documents"]["ahead"]
     assert min(made["embedded"], made["chunk_bytes"], made["vector_bytes"], made["warm_tokens"]) > 0
-    assert stages.runs.tokens_per_second(stages.embedder.fingerprint) is not None
+    assert stages.runs.tokens_per_second(stages.context.embedder.fingerprint) is not None
     for stage in ("documents", "chunks", "embeddings"):
         shards = len(list((Path(corpus.store) / "content" / stage).glob("*/shards/*")))
         assert shards < BLOCKS / 2, "small shards are merged in the end"
@@ -116,7 +116,7 @@ def test_a_run_that_is_stopped_ends_after_its_batch_and_blames_no_document(
     assert written(corpus, "documents") <= 5 * BLOCK
     assert written(corpus, "embeddings") <= 2 * SHARD
     run_stages(pipeline(corpus))
-    assert pipeline(corpus).snapshots.latest().quarantined == 0
+    assert pipeline(corpus).context.snapshots.latest().quarantined == 0
     twin = workspace(tmp_path, "local", **SETTINGS)
     fill(twin, BLOCK * BLOCKS)
     run_stages(pipeline(twin))
