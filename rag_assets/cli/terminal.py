@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from rag_assets.invalidation.telling import Outcome
     from rag_assets.orchestration.run import RunOutcome
     from rag_assets.pipeline.plan import Plan
-    from rag_assets.pipeline.verification import Verification
+    from rag_assets.publication.verification import Verification
     from rag_assets.store.objects import ObjectStore
 
 out = SafeConsole()
@@ -204,7 +204,7 @@ def _kept(publication: int | None) -> str:
 
 def show_verification(corpus: str, found: Verification) -> None:
     """What a full verification found."""
-    from rag_assets.pipeline.verification import damage_in_words
+    from rag_assets.publication.verification import damage_in_words
 
     say(
         f"{corpus}: publication {found.publication}: {found.rows:,} rows of {found.documents:,} documents compared in "

@@ -12,7 +12,7 @@ from rag_assets.cli.common import FAILED, AsJson, CorpusName, load, open_store, 
 def verify(corpus: CorpusName, as_json: AsJson = False) -> None:
     """Compare the text and vector of every published row with the stores. The next run mends what this finds."""
     from rag_assets.cli.terminal import show_verification
-    from rag_assets.pipeline.verification import verify_published
+    from rag_assets.publication.verification import verify_published
 
     with reported():
         settings, found = load(corpus)

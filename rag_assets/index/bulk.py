@@ -72,7 +72,7 @@ class WriteFragments:
 
     @cached_property
     def _rows(self) -> RowSource:
-        return RowSource(self._context.chunks, self._context.embeddings, self._context.corpus.index)
+        return RowSource.of(self._context)
 
 
 def load(objects: ObjectStore, job: Job, spread: Spread, documents: pl.DataFrame, schema: pa.Schema) -> None:

@@ -18,6 +18,7 @@ from rag_assets.index.schema import VERSION
 from rag_assets.store.digest import fingerprint
 from rag_assets.store.files import parquet_bytes, read_parquet, read_record, warn
 from rag_assets.store.objects import ObjectLost, ObjectNotFound, ObjectStore
+from rag_assets.store.snapshots import Snapshot, SnapshotStore
 
 CANDIDATE_PREFIX = "cand-"
 """Of the tags under which candidates are built."""
@@ -86,6 +87,14 @@ class Candidate:
     def base_documents(self) -> int:
         """Documents of the publication that it was built on, which need not be retained any more."""
         return self.documents - self.changes.get("added", 0) + self.changes.get("removed", 0)
+
+
+def snapshot_of(snapshots: SnapshotStore, candidate: Candidate) -> Snapshot:
+    """The snapshot that a candidate was built over; the latest one where that was lost or replaced."""
+    latest = snapshots.latest()
+    if latest.digest == candidate.spec.snapshot:
+        return latest
+    return snapshots.find(candidate.snapshot, candidate.spec.snapshot) or latest
 
 
 _RECORD = TypeAdapter(Candidate)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from rag_assets.ingest.context import IngestContext
+
 DOCUMENTS = 512  # documents whose chunks are looked up together
 ROWS = 2048  # rows per batch, vectors included
 DOCUMENT_COLUMNS = ("document_id", "uri", "text_key", "title", "metadata")
@@ -44,6 +46,11 @@ class RowSource:
     chunks: ContentStore
     embeddings: ContentStore
     index: corpus.Index
+
+    @classmethod
+    def of(cls, context: IngestContext) -> RowSource:
+        """What was made of a corpus."""
+        return cls(context.chunks, context.embeddings, context.corpus.index)
 
     def contents(self, documents: pl.DataFrame, schema: pa.Schema) -> Contents:
         """What the documents demand of a table, to be read as often as one likes; poisoned chunks are left out."""

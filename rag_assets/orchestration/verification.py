@@ -10,7 +10,7 @@ import dagster as dg
 
 from rag_assets.corpus import Corpus
 from rag_assets.orchestration.declare import check_result, check_spec
-from rag_assets.pipeline.verification import damage_in_words, is_due, last_verification, verify_published
+from rag_assets.publication.verification import damage_in_words, is_due, last_verification, verify_published
 from rag_assets.store.objects import ObjectStore
 
 CHECK = "verified"

@@ -20,13 +20,13 @@ from rag_assets.evaluation.diagnosis.diagnosis import (
 from rag_assets.evaluation.diagnosis.loss import DocumentTrace
 from rag_assets.evaluation.gate.targets import TargetChanges
 from rag_assets.evaluation.search.measured import SHOWN_MODE, Measured
+from rag_assets.index.candidate import Candidate, snapshot_of
 from rag_assets.ingest.parsing.batch import document_store
 from rag_assets.ingest.sources.open import open_sources
 from rag_assets.pipeline.targets import Targets
 from rag_assets.store.snapshots import OK
 
 if TYPE_CHECKING:
-    from rag_assets.index.candidate import Candidate
     from rag_assets.pipeline.pipeline import Pipeline
 
 TRACED = 500  # questions whose documents are read again; as many as tell what is to be mended
@@ -134,7 +134,7 @@ def _traces(
     wanted = sorted({name for row in failing for name in _documents(row)})
     if not wanted:
         return {}
-    rows = pipeline.context.snapshots.rows_of(pipeline.snapshot_of(candidate), wanted)
+    rows = pipeline.context.snapshots.rows_of(snapshot_of(pipeline.context.snapshots, candidate), wanted)
     sources = dict(
         zip(
             (source.prefix for source in pipeline.corpus.sources),

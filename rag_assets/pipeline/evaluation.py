@@ -19,11 +19,12 @@ from rag_assets.evaluation.report.report import Judged, Report, Subject, build_r
 from rag_assets.evaluation.search.evaluate import evaluate, no_questions
 from rag_assets.evaluation.search.measured import Measured
 from rag_assets.evaluation.search.slices import counted_metrics, slice_rows, with_slices
-from rag_assets.index.candidate import Candidate
+from rag_assets.index.candidate import Candidate, snapshot_of
 from rag_assets.pipeline.answers import BATCH, AnsweredVersion, Version
 from rag_assets.pipeline.diagnosis import diagnose_all
 from rag_assets.pipeline.targets import Targets, targets_of
 from rag_assets.progress import Progress
+from rag_assets.publication.candidates import is_published
 from rag_assets.publication.record import Publication
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
         corpus.evaluation.bootstrap_samples,
     )
     incomparable = _incomparable(pipeline, published)
-    quarantined = pipeline.snapshot_of(candidate).quarantined
+    quarantined = snapshot_of(pipeline.context.snapshots, candidate).quarantined
     diagnoses, left_out = diagnose_all(
         pipeline,
         candidate,
@@ -133,7 +134,11 @@ def _published(pipeline: Pipeline, version: int, progress: Progress) -> tuple[Pu
 
 def _still_true(pipeline: Pipeline, candidate: Candidate, report: Report) -> bool:
     """Whether a report says what a new one would."""
-    if report.lost and report.gate == "refused" and pipeline.is_published(candidate):
+    if (
+        report.lost
+        and report.gate == "refused"
+        and is_published(pipeline.objects, pipeline.corpus.name, candidate)
+    ):
         return False  # under other standards since: of what readers see, they have lost nothing
     # Publishing compares with the published version's evaluation, not with the report: it must be whole.
     before = pipeline.log.before(candidate.version)
@@ -215,7 +220,7 @@ def _document_slices(pipeline: Pipeline, candidate: Candidate, targets: Targets)
     What was removed belongs to the slices that it had, or nobody would see that a slice lost its documents.
     """
     rows = pipeline.context.snapshots.rows(
-        pipeline.snapshot_of(candidate), ("document_id", "source", "format", "metadata")
+        snapshot_of(pipeline.context.snapshots, candidate), ("document_id", "source", "format", "metadata")
     )
     if targets.removed is not None:
         removed = targets.removed.select(rows.columns)

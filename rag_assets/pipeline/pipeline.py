@@ -15,25 +15,24 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from rag_assets.corpus import Corpus
-from rag_assets.errors import ConfigurationError, StageIncomplete, StoreUnavailable, VerificationFailed
+from rag_assets.errors import ConfigurationError, StageIncomplete, StoreUnavailable
 from rag_assets.evaluation.answers.asking import AskCounts
 from rag_assets.evaluation.answers.generator import Generator
 from rag_assets.evaluation.gate.standards import Standards
 from rag_assets.evaluation.judging.judge import Judge
 from rag_assets.evaluation.report.report import Report
 from rag_assets.evaluation.search.search import Search
-from rag_assets.index.candidate import Candidate, CandidateStore, Spec, specify
-from rag_assets.index.lance_files import read_tags
-from rag_assets.index.rows import RowSource
+from rag_assets.index.base import Damage
+from rag_assets.index.candidate import Candidate, Spec
 from rag_assets.index.schema import read_metadata
 from rag_assets.index.search import BatchSearch, PinnedIndex
-from rag_assets.index.sound import damaged_files
+from rag_assets.index.stage import build_candidate, spec_of
 from rag_assets.index.table import open_table
 from rag_assets.ingest.chunking.stage import ChunkCounts
 from rag_assets.ingest.context import IngestContext
 from rag_assets.ingest.embedding.canary import check_canary
 from rag_assets.ingest.embedding.embedder import Embedder
-from rag_assets.ingest.embedding.open import open_embedder, reader_settings
+from rag_assets.ingest.embedding.open import open_embedder
 from rag_assets.ingest.embedding.stage import EmbeddingCounts
 from rag_assets.ingest.making import look_again, make_chunks, make_vectors
 from rag_assets.ingest.parsing.batch import DocumentCounts
@@ -42,24 +41,22 @@ from rag_assets.ingest.sources.open import open_sources
 from rag_assets.ingest.streaming import Ahead, StreamEngine, open_engine
 from rag_assets.ingest.work import Made, documents_to_process, missing_vectors, restore
 from rag_assets.pipeline.answers import AnsweredVersion, Version
-from rag_assets.pipeline.candidate import build_candidate
-from rag_assets.pipeline.carried import Damage
 from rag_assets.pipeline.evaluation import evaluate_candidate
 from rag_assets.pipeline.events import EventCounts, acknowledge, apply_events
 from rag_assets.pipeline.quality import check_quality, require_quality
 from rag_assets.pipeline.runs import RunRecords
-from rag_assets.pipeline.verification import damage_of
 from rag_assets.progress import Progress, silent
-from rag_assets.publication.documents import require_nothing_erased
+from rag_assets.publication.candidates import Standing, latest_candidate, standing_candidate
+from rag_assets.publication.erased import require_nothing_erased
 from rag_assets.publication.log import PublicationLog
 from rag_assets.publication.mending import mend
 from rag_assets.publication.publish import publish
 from rag_assets.publication.record import Publication
 from rag_assets.publication.retention import retain
+from rag_assets.publication.verification import damage_of
 from rag_assets.quality import Stage, StageReport
 from rag_assets.quality.files import QualityFiles
-from rag_assets.store.files import warn
-from rag_assets.store.objects import ObjectLost, ObjectStore
+from rag_assets.store.objects import ObjectStore
 from rag_assets.store.preflight import check_store
 from rag_assets.store.snapshots import Snapshot
 
@@ -69,7 +66,7 @@ if TYPE_CHECKING:
 VECTORS = ("embedded", "poisoned", "tokens", "vector_bytes", "seconds")
 """Facts of what a stream made ahead of the chunks stage that are not that stage's own work."""
 
-BuildState = Literal["built", "reused", "unchanged", "held"]
+BuildState = Literal["built"] | Standing
 
 
 class Pipeline:
@@ -82,7 +79,7 @@ class Pipeline:
         progress: told how far a stage has come.
         inbox: where events wait; None leaves them there.
         embedder: embeds; None opens the one that the corpus file asks for.
-        full_verify_rows: rows up to which every build compares every row; None for ``candidate.FULL_VERIFY_ROWS``.
+        full_verify_rows: rows up to which every build compares every row; None for ``index.stage.FULL_VERIFY_ROWS``.
     """
 
     def __init__(
@@ -102,14 +99,9 @@ class Pipeline:
         self.log = PublicationLog(objects, corpus.name)
         self.runs = RunRecords(objects, corpus.name)
         self.run_id = run_id
-        self.full_verify_rows = full_verify_rows
+        self._full_verify_rows = full_verify_rows
         self._progress = progress
         self._inbox = inbox
-
-    @cached_property
-    def rows(self) -> RowSource:
-        """Rows of the table, from the stores."""
-        return RowSource(self.context.chunks, self.context.embeddings, self.corpus.index)
 
     @cached_property
     def standards(self) -> Standards:
@@ -141,16 +133,6 @@ class Pipeline:
         embedder = self.context.embedder if same else open_embedder(settings)
         check_canary(self.objects, embedder)  # the gate would measure another model than readers have
         return BatchSearch(PinnedIndex(table, embedder.embed_queries))
-
-    def spec(self, snapshot: Snapshot) -> Spec:
-        """What the index over a snapshot is made of, under the current corpus file."""
-        return specify(
-            snapshot.digest,
-            self.context.chunker.fingerprint,
-            self.context.vectors,
-            reader_settings(self.context.reader),
-            self.corpus.index,
-        )
 
     def documents(self, *, only_events: bool = False) -> tuple[Snapshot, DocumentCounts, EventCounts]:
         """Apply the events that wait, and bring the snapshot up to the sources.
@@ -274,24 +256,11 @@ class Pipeline:
         snapshot = self.context.snapshots.latest()
         check_quarantine(self.context.snapshots, snapshot, self.corpus.parsing)
         mend(self.objects, self.corpus.name)
-        head = self.log.head()
-        spec = self.spec(snapshot)
-        damage = None if head is None else self.damage(head)
-        state: BuildState
-        if (latest := self._built_on(head, spec)) is not None:
-            candidate, state = latest, "reused"
-        elif head is not None and spec.digest in head.held:
-            if damage is not None:
-                raise VerificationFailed(
-                    f"{self.corpus.name}: publication {head.number} {damage.what}, and what a run would build was taken "
-                    f"back by a rollback: go to another publication (rag-assets rollback {self.corpus.name} --to N), or "
-                    "change the documents and run again"
-                )
-            candidate, state = self._published(head), "held"
-        elif head is not None and head.spec == spec and damage is None:
-            candidate, state = self._published(head), "unchanged"
-        else:
-            candidate, state = self._build(snapshot, spec, head, damage), "built"
+        objects, name, head = self.objects, self.corpus.name, self.log.head()
+        spec = spec_of(self.context, snapshot)
+        damage = None if head is None else damage_of(objects, name, head)
+        found: tuple[Candidate, BuildState] | None = standing_candidate(objects, name, spec, head, damage)
+        candidate, state = found or (self._build(snapshot, spec, head, damage), "built")
         self._record(
             "candidate", {"state": state, "version": candidate.version, "rows": candidate.chunks}, started
         )
@@ -303,17 +272,8 @@ class Pipeline:
         Raises:
             VerificationFailed: it has not been built.
         """
-        head = self.log.head()
-        spec = self.spec(self.context.snapshots.latest())
-        latest = self._built_on(head, spec)
-        if latest is None and head is not None and (head.spec == spec or spec.digest in head.held):
-            return self._published(head)
-        latest = latest or self._newest(spec)
-        if latest is None:
-            raise VerificationFailed(
-                f"{self.corpus.name}: the index of the latest snapshot is not built yet; run again"
-            )
-        return latest
+        spec = spec_of(self.context, self.context.snapshots.latest())
+        return latest_candidate(self.objects, self.corpus.name, spec)
 
     def answers(self) -> AskCounts:
         """Answer the gold questions from the latest candidate and from what is published.
@@ -375,7 +335,7 @@ class Pipeline:
         if head is not None and head.candidate == candidate.tag:
             self.log.repair()
             publication, new = head, False
-            if candidate.spec != self.spec(self.context.snapshots.latest()):
+            if candidate.spec != spec_of(self.context, self.context.snapshots.latest()):
                 # Held back by a rollback; what it went back to may hold what was erased since.
                 require_nothing_erased(self.objects, self.corpus.name, head)
         else:
@@ -414,64 +374,19 @@ class Pipeline:
             versions.append(Version(before.candidate, before.version))
         return [AnsweredVersion(self, version) for version in versions]
 
-    def is_published(self, candidate: Candidate) -> bool:
-        """Whether a candidate is what readers see."""
-        head = self.log.head()
-        return head is not None and head.candidate == candidate.tag
-
-    def damage(self, head: Publication) -> Damage | None:
-        """What is wrong with what is published; None where nothing is known to be."""
-        files = damaged_files(self.objects, self.corpus.name, head.version)
-        if files:
-            return Damage(f"has lost {files[0]} of its index", misled=False)
-        return damage_of(self.objects, self.corpus.name, head)
-
-    def snapshot_of(self, candidate: Candidate) -> Snapshot:
-        """The snapshot that a candidate was built over; the latest one where that was lost or replaced."""
-        latest = self.context.snapshots.latest()
-        if latest.digest == candidate.spec.snapshot:
-            return latest
-        return self.context.snapshots.find(candidate.snapshot, candidate.spec.snapshot) or latest
-
-    def _newest(self, spec: Spec) -> Candidate | None:
-        """The newest candidate that is still in the table, if it is of this spec."""
-        store = CandidateStore(self.objects, self.corpus.name)
-        found = store.newest(read_tags(self.objects, self.corpus.name))
-        if found is None or found.spec != spec:
-            return None
-        try:
-            store.changes(found.version)
-        except ObjectLost as error:  # without them it cannot be published
-            warn(str(error))
-            return None
-        return found
-
-    def _built_on(self, head: Publication | None, spec: Spec) -> Candidate | None:
-        """The candidate of this spec that was built on a publication; of the same spec, where that is damaged."""
-        found = self._newest(spec)
-        base, published = (0, None) if head is None else (head.number, head.candidate)
-        return found if found is not None and found.base == base and found.tag != published else None
-
-    def _published(self, head: Publication) -> Candidate:
-        """The candidate that is published; what the log says of it where its own record was lost."""
-        found = CandidateStore(self.objects, self.corpus.name).find(head.version, head.candidate)
-        return found or Candidate(
-            version=head.version,
-            base=head.number - 1,
-            snapshot=head.snapshot,
-            spec=head.spec,
-            documents=head.documents,
-            chunks=head.chunks,
-            tag=head.candidate,
-            changes=head.changes,
-            facts=head.facts,
-            about=head.about,
-        )
-
     def _build(
         self, snapshot: Snapshot, spec: Spec, head: Publication | None, damage: Damage | None
     ) -> Candidate:
-        build = partial(build_candidate, self, snapshot, spec, head, self._progress, damage=damage)
+        build = partial(
+            build_candidate,
+            self.context,
+            snapshot,
+            spec,
+            None if head is None else head.base,
+            self._progress,
+            damage=damage,
+            full_verify_rows=self._full_verify_rows,
+        )
         try:
             return build()
         except StageIncomplete:

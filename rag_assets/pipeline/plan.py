@@ -13,12 +13,14 @@ from pathlib import Path
 from rag_assets.corpus import Corpus
 from rag_assets.errors import QuarantineExceeded
 from rag_assets.evaluation.report.cost import cost_of
+from rag_assets.index.stage import spec_of
 from rag_assets.index.table import IndexUnavailable, open_table
 from rag_assets.ingest.parsing.stage import check_quarantine
 from rag_assets.ingest.work import texts_to_embed
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.pipeline.quarantine import quarantined_documents
 from rag_assets.progress import Progress, silent
+from rag_assets.publication.verification import damage_of
 from rag_assets.store.files import warn
 from rag_assets.store.objects import ObjectStore
 from rag_assets.store.overlay import OverlayStore
@@ -106,9 +108,9 @@ def plan(
         prices, model = corpus.evaluation.prices.models, str(pipeline.context.embedder.about["model"])
         dimension = _dimension(objects, corpus)
         head = pipeline.log.head()
-        spec = pipeline.spec(snapshot)
+        spec = spec_of(pipeline.context, snapshot)
         # What is published is not held, whatever a rollback took back: as ``Pipeline.candidate`` has it.
-        changed = head is None or head.spec != spec or pipeline.damage(head) is not None
+        changed = head is None or head.spec != spec or damage_of(overlay, corpus.name, head) is not None
         held = changed and head is not None and spec.digest in head.held
         return Plan(
             corpus=corpus.name,

@@ -18,10 +18,10 @@ from rag_assets.evaluation.report.report import Report
 from rag_assets.pipeline.quarantine import quarantined_documents
 from rag_assets.pipeline.refusals import newest_refusal, refused_versions
 from rag_assets.pipeline.runs import RunRecords, summary
-from rag_assets.pipeline.verification import damage_in_words, verification_of
 from rag_assets.publication.log import PublicationLog
 from rag_assets.publication.publish import headline
 from rag_assets.publication.record import Publication
+from rag_assets.publication.verification import damage_in_words, verification_of
 from rag_assets.store.objects import ObjectStore
 from rag_assets.store.snapshots import SnapshotStore
 

@@ -18,14 +18,15 @@ from rag_assets.evaluation.gate.targets import Holdings, Presence, TargetChanges
 from rag_assets.evaluation.gold.passages import PassageSearch
 from rag_assets.evaluation.gold.words import words
 from rag_assets.evaluation.search.measured import Measured
+from rag_assets.index.candidate import Candidate, snapshot_of
 from rag_assets.ingest.parsing.batch import document_store
+from rag_assets.publication.candidates import is_published
 from rag_assets.store.erasures import ErasureLog
 from rag_assets.store.files import warn
 from rag_assets.store.objects import ObjectLost
 from rag_assets.store.snapshots import OK, Snapshot
 
 if TYPE_CHECKING:
-    from rag_assets.index.candidate import Candidate
     from rag_assets.pipeline.pipeline import Pipeline
     from rag_assets.publication.record import Publication
 
@@ -61,7 +62,7 @@ def targets_of(
     if gold is None:
         return Targets(TargetChanges(), NOTHING_MISSING)
     wanted = sorted({name for question in gold.questions for name in question.documents})
-    snapshot = pipeline.snapshot_of(candidate)
+    snapshot = snapshot_of(pipeline.context.snapshots, candidate)
     found = _found(measured, "passage")
     passages = {text for question in gold.questions for text in question.passages}
     missing = _held_by_no_document(pipeline, snapshot, passages - found)
@@ -89,7 +90,7 @@ def targets_of(
     for name in ErasureLog(pipeline.objects, pipeline.corpus.name).erased() - now.documents.keys():
         present.pop(name, None)
     before = Holdings(present, unseen | restored)
-    if pipeline.is_published(candidate):
+    if is_published(pipeline.objects, pipeline.corpus.name, candidate):
         before = before.at_most(now)  # readers see it already, and miss nothing that they had
     changes = compare_targets(gold.questions, now, before, moved)
     lost = [target.text for one in changes.lost for target in one.targets if target.kind != "passage"]

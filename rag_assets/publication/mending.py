@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rag_assets.errors import NotPublished
+from rag_assets.index.documents import changes_between
 from rag_assets.index.lance_files import manifests, read_tags, table_folder, tag_path
 from rag_assets.index.mending import drop_broken_build, lost_versions
 from rag_assets.index.table import IndexUnavailable
 from rag_assets.index.tags import mend_tags
-from rag_assets.publication.documents import changes_between, require_nothing_erased
+from rag_assets.publication.erased import require_nothing_erased
 from rag_assets.publication.log import PublicationLog
 from rag_assets.publication.record import Publication
 from rag_assets.store.files import warn
@@ -68,7 +69,7 @@ def _go_back(
             require_nothing_erased(objects, corpus, target)
         except NotPublished:
             continue
-        changes = changes_between(objects, corpus, head, target)
+        changes = changes_between(objects, corpus, head.base, target.base)
         log.claim(
             replace(
                 target,

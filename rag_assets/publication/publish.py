@@ -16,9 +16,10 @@ from rag_assets.evaluation.report.files import read_report
 from rag_assets.evaluation.report.refusal import refusal_reasons
 from rag_assets.evaluation.report.report import Report
 from rag_assets.index.candidate import Candidate, CandidateStore
+from rag_assets.index.documents import changes_between
 from rag_assets.index.table import open_table
 from rag_assets.index.verify import AGAIN, verify_indexes
-from rag_assets.publication.documents import changes_between, require_nothing_erased
+from rag_assets.publication.erased import require_nothing_erased
 from rag_assets.publication.log import PublicationLog
 from rag_assets.publication.mending import mend
 from rag_assets.publication.record import Publication
@@ -104,7 +105,7 @@ def rollback(objects: ObjectStore, corpus: str, to: int | None, *, reason: str, 
         )
     require_nothing_erased(objects, corpus, target)
     held = {*head.held, head.spec.digest} - {target.spec.digest}
-    changes = changes_between(objects, corpus, head, target)
+    changes = changes_between(objects, corpus, head.base, target.base)
     publication = replace(
         target,
         number=head.number + 1,

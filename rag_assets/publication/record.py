@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
+from rag_assets.index.base import Base
 from rag_assets.index.candidate import CandidateStore, Spec
 from rag_assets.index.lance_files import tagged
 from rag_assets.store.objects import ObjectLost, ObjectStore
@@ -54,6 +55,20 @@ class Publication:
     def tag(self) -> str:
         """The Lance tag that is this publication."""
         return f"pub-{self.number:08d}"
+
+    @property
+    def base(self) -> Base:
+        """What is built on it needs to know this much."""
+        return Base(
+            self.number,
+            self.version,
+            self.candidate,
+            self.snapshot,
+            self.spec,
+            self.chunks,
+            self.facts,
+            self.about,
+        )
 
 
 RECORD = TypeAdapter(Publication)

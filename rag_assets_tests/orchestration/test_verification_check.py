@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from rag_assets_tests.orchestration.daemon import Daemon
-from rag_assets_tests.pipeline.test_verification import WORDS, damage, head, texts
+from rag_assets_tests.publication.test_verification import WORDS, damage, head, texts
 from rag_assets_tests.workspace import Workspace, document
 
 

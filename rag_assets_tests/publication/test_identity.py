@@ -14,6 +14,7 @@ import pytest
 from rag_assets import open_published
 from rag_assets.errors import NotPublished
 from rag_assets.index.candidate import CandidateStore
+from rag_assets.index.stage import spec_of
 from rag_assets.publication.log import PublicationLog
 from rag_assets.publication.publish import publish, rollback
 from rag_assets.publication.record import Publication
@@ -218,7 +219,8 @@ def test_a_publication_of_a_lost_table_does_not_speak_for_one_of_the_same_number
     now = head(workspace)
     assert (now.number, now.version) == (lost.number, lost.version)
     assert (now.spec, now.candidate) != (lost.spec, lost.candidate)
-    assert now.spec == workspace.pipeline()[0].spec(workspace.pipeline()[0].context.snapshots.latest())
+    context = workspace.pipeline()[0].context
+    assert now.spec == spec_of(context, context.snapshots.latest())
 
 
 def test_an_erased_document_is_looked_for_in_the_table_of_a_publication_without_snapshot(

@@ -11,11 +11,10 @@ import polars as pl
 import pytest
 
 from rag_assets.errors import StoreUnavailable
-from rag_assets.index import bulk
+from rag_assets.index import bulk, stage
 from rag_assets.index.table import open_table
 from rag_assets.ingest.streaming import cluster as cluster_module
 from rag_assets.ingest.streaming.flow import from_arrow, to_arrow
-from rag_assets.pipeline import candidate
 from rag_assets_tests.ingest.streaming.corpora import aged, fill, on, pipeline, same, workspace
 from rag_assets_tests.workspace import Workspace, document, run_stages
 
@@ -27,7 +26,7 @@ SETTINGS: dict[str, Any] = {"index": {"filters": {"tenant": "string"}}}
 @pytest.fixture
 def corpus(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """One that counts as large."""
-    monkeypatch.setattr(candidate, "BULK_DOCUMENTS", DOCUMENTS)
+    monkeypatch.setattr(stage, "BULK_DOCUMENTS", DOCUMENTS)
     monkeypatch.setattr(bulk, "BLOCK", BLOCK)
     found = workspace(tmp_path, "ray", **SETTINGS)
     filled(found)
@@ -99,7 +98,7 @@ def test_fragments_are_written_to_s3_and_stand_in_the_order_of_the_documents(
         for block in reversed(blocks):
             yield from_arrow(actor(*arguments)(to_arrow(block)))
 
-    monkeypatch.setattr(candidate, "BULK_DOCUMENTS", 1)
+    monkeypatch.setattr(stage, "BULK_DOCUMENTS", 1)
     monkeypatch.setattr(bulk, "BLOCK", 2)
     monkeypatch.setattr(cluster_module, "spread", backwards)
     found = Workspace(tmp_path, s3_store_url)

@@ -7,46 +7,33 @@ very file whose rows were verified before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from rag_assets.errors import StageIncomplete, VerificationFailed
 from rag_assets.index import build
+from rag_assets.index.base import Base, Damage
 from rag_assets.index.data_files import data_files, unknown_fragments
+from rag_assets.index.rows import RowSource
 from rag_assets.index.table import IndexUnavailable, open_table
 from rag_assets.index.verify import documents_in, verify_all, verify_changed, verify_fragments
-from rag_assets.publication.record import Publication
-from rag_assets.store.snapshots import Snapshot
+from rag_assets.store.objects import ObjectStore
 
 if TYPE_CHECKING:
     from lancedb.table import LanceTable
-
-    from rag_assets.pipeline.pipeline import Pipeline
 
 FILES = "files"
 """Key in ``Candidate.about`` of the data files whose rows were verified: file name → mark of the store."""
 
 
-@dataclass(frozen=True)
-class Damage:
-    """What is wrong with a published version.
-
-    Attributes:
-        what: such as "has lost data/1.lance of its index".
-        misled: whether readers may have seen other content than the stores hold.
-    """
-
-    what: str
-    misled: bool
-
-
 def verify_update(
-    pipeline: Pipeline,
+    objects: ObjectStore,
+    corpus: str,
+    rows: RowSource,
     table: LanceTable,
-    snapshot: Snapshot,
-    head: Publication,
+    base: Base,
+    every: pl.DataFrame,
     gone: pl.DataFrame,
     come: pl.DataFrame,
     full_verify_rows: int,
@@ -54,11 +41,13 @@ def verify_update(
     """Compare an update with the stores.
 
     Args:
-        pipeline: the corpus's stages.
+        objects: the store.
+        corpus: name of the corpus.
+        rows: what the stores demand.
         table: pinned to the update.
-        snapshot: what it is to hold.
-        head: what it was built on.
-        gone: documents of ``head`` that are gone or changed.
+        base: what it was built on.
+        every: documents that it is to hold.
+        gone: documents of ``base`` that are gone or changed.
         come: documents that are new or changed.
         full_verify_rows: rows up to which every row is compared.
 
@@ -69,17 +58,15 @@ def verify_update(
         VerificationFailed: it is not what the snapshot demands.
         IndexUnavailable: it cannot be read.
     """
-    name, rows = pipeline.corpus.name, pipeline.rows
-    every = pipeline.context.snapshots.readable(snapshot)
-    files = data_files(pipeline.objects, name, table)
-    unknown = unknown_fragments(files, head.about.get(FILES, {}))
+    files = data_files(objects, corpus, table)
+    unknown = unknown_fragments(files, base.about.get(FILES, {}))
     if table.count_rows() <= full_verify_rows or unknown == files.keys():
         return verify_all(table, rows.contents(every, table.schema))
     removed = gone.join(come, on="document_id", how="anti")["document_id"]
     # Of what is gone, the stores may not hold the chunks any more: the published version tells how many they were.
-    before = build.count_rows_of(pipeline.objects, name, head.version, gone["document_id"])
+    before = build.count_rows_of(objects, corpus, base.version, gone["document_id"])
     demanded = rows.contents(come, table.schema)
-    chunks = head.chunks - before + sum(batch.height for batch in demanded)
+    chunks = base.chunks - before + sum(batch.height for batch in demanded)
     verify_changed(table, demanded, removed, chunks)
     concerned = every.filter(pl.col("document_id").is_in(documents_in(table, unknown).implode()))
     verify_fragments(table, unknown, rows.contents(concerned, table.schema))
@@ -87,18 +74,24 @@ def verify_update(
 
 
 def carried_damage(
-    pipeline: Pipeline, snapshot: Snapshot, head: Publication, gone: pl.DataFrame, come: pl.DataFrame
+    objects: ObjectStore,
+    corpus: str,
+    rows: RowSource,
+    base: Base,
+    every: pl.DataFrame,
+    gone: pl.DataFrame,
+    come: pl.DataFrame,
 ) -> Damage | None:
     """What is wrong with the published rows of the documents that did not change; None where nothing is.
 
     Arguments as of ``verify_update``. Raises StageIncomplete where the stores do not hold what to compare with.
     """
-    same = pipeline.context.snapshots.readable(snapshot).join(come, on="document_id", how="anti")
+    same = every.join(come, on="document_id", how="anti")
     try:
-        table = open_table(pipeline.objects, pipeline.corpus.name, at=head.version)
+        table = open_table(objects, corpus, at=base.version)
         if table is None:
             return Damage("has lost its table", misled=False)
-        demanded = pipeline.rows.contents(same.sort("document_id"), table.schema)
+        demanded = rows.contents(same.sort("document_id"), table.schema)
         verify_all(table, demanded, without=set(gone["document_id"]))
     except StageIncomplete:
         raise

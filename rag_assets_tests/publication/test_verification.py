@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 
 from rag_assets.cli import app
 from rag_assets.errors import NotPublished, VerificationFailed
-from rag_assets.pipeline import verification
-from rag_assets.pipeline.verification import is_due, last_verification, verify_published
+from rag_assets.publication import verification
 from rag_assets.publication.publish import rollback
 from rag_assets.publication.record import Publication
+from rag_assets.publication.verification import is_due, last_verification, verify_published
 from rag_assets.store.files import parquet_bytes
 from rag_assets.store.objects import ObjectStore
 from rag_assets_tests.workspace import Workspace, document

@@ -9,10 +9,8 @@ from collections.abc import Collection
 
 import polars as pl
 
-from rag_assets.errors import NotPublished
+from rag_assets.index.base import Base
 from rag_assets.index.table import IndexUnavailable, open_table, translated
-from rag_assets.publication.record import Publication
-from rag_assets.store.erasures import ErasureLog
 from rag_assets.store.files import warn
 from rag_assets.store.objects import ObjectLost, ObjectStore
 from rag_assets.store.snapshots import OK, SnapshotStore
@@ -21,21 +19,21 @@ BATCH = 65_536  # document ids in memory at once
 
 
 def documents_of(
-    objects: ObjectStore, corpus: str, publication: Publication, among: Collection[str] | None = None
+    objects: ObjectStore, corpus: str, base: Base, among: Collection[str] | None = None
 ) -> pl.Series:
     """Ids of the readable documents of a publication.
 
     Args:
         objects: the store.
         corpus: name of the corpus.
-        publication: a retained one.
+        base: a publication that is retained.
         among: look for these alone; None looks for all.
 
     Raises:
         IndexUnavailable: neither the snapshot nor the table can be read.
     """
     snapshots = SnapshotStore(objects, corpus)
-    snapshot = snapshots.find(publication.snapshot, publication.spec.snapshot)
+    snapshot = snapshots.find(base.snapshot, base.spec.snapshot)
     columns = ("document_id", "status")
     if snapshot is not None:
         try:
@@ -47,11 +45,11 @@ def documents_of(
             return rows.filter(pl.col("status") == OK)["document_id"]
         except ObjectLost as error:
             warn(str(error))
-    found = _in_table(objects, corpus, publication)
+    found = _in_table(objects, corpus, base)
     return found if among is None else found.filter(found.is_in(list(among)))
 
 
-def changes_between(objects: ObjectStore, corpus: str, old: Publication, new: Publication) -> pl.DataFrame:
+def changes_between(objects: ObjectStore, corpus: str, old: Base, new: Base) -> pl.DataFrame:
     """document_id and change (added, changed, removed): what differs for readers between two publications."""
     snapshots = SnapshotStore(objects, corpus)
     if old.spec.same_rows_as(new.spec):
@@ -64,24 +62,7 @@ def changes_between(objects: ObjectStore, corpus: str, old: Publication, new: Pu
     return everything_changed(objects, corpus, old, documents_of(objects, corpus, new))
 
 
-def require_nothing_erased(objects: ObjectStore, corpus: str, target: Publication) -> None:
-    """Raise NotPublished if a publication holds documents that have been erased since it was built."""
-    erased = [
-        name
-        for name, mark in ErasureLog(objects, corpus).marks().items()
-        # Where a new document took the place, older publications hold the old one.
-        if not mark.lifted or target.snapshot <= mark.snapshot
-    ]
-    found = documents_of(objects, corpus, target, among=erased) if erased else pl.Series(dtype=pl.String)
-    if found.len():
-        raise NotPublished(
-            f"{corpus}: publication {target.number} holds {found.len()} documents that have been erased since, "
-            f"{found[0]!r} among them; go to a publication without them (rag-assets rollback --to), or mend the "
-            "sources and run"
-        )
-
-
-def everything_changed(objects: ObjectStore, corpus: str, old: Publication, new: pl.Series) -> pl.DataFrame:
+def everything_changed(objects: ObjectStore, corpus: str, old: Base, new: pl.Series) -> pl.DataFrame:
     """The change record where no document is known to read as before.
 
     Args:
@@ -105,12 +86,12 @@ def everything_changed(objects: ObjectStore, corpus: str, old: Publication, new:
     )
 
 
-def _in_table(objects: ObjectStore, corpus: str, publication: Publication) -> pl.Series:
+def _in_table(objects: ObjectStore, corpus: str, base: Base) -> pl.Series:
     """Ids in the version of a publication. A document without chunks is in none: it could not be found."""
-    table = open_table(objects, corpus, at=publication.version)
+    table = open_table(objects, corpus, at=base.version)
     assert table is not None, "a publication implies a table"
     found = pl.Series("document_id", [], dtype=pl.String)
-    with translated(f"read the documents of publication {publication.number}"):
+    with translated(f"read the documents of publication {base.number}"):
         for batch in table.to_lance().to_batches(columns=["document_id"], batch_size=BATCH):
             part = pl.Series("document_id", batch.column("document_id"))
             found = pl.concat([found, part.unique()]).unique()

@@ -20,14 +20,15 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from rag_assets import corpus as models
 from rag_assets.errors import NotPublished, StageIncomplete, VerificationFailed
+from rag_assets.index.base import Damage
 from rag_assets.index.candidate import Spec
 from rag_assets.index.rows import RowSource
 from rag_assets.index.schema import read_filters
+from rag_assets.index.sound import damaged_files
 from rag_assets.index.table import IndexUnavailable, open_table
 from rag_assets.index.verify import verify_all, verify_indexes
 from rag_assets.ingest.chunking.stage import SCHEMA as CHUNKS
 from rag_assets.ingest.embedding.stage import SCHEMA as EMBEDDINGS
-from rag_assets.pipeline.carried import Damage
 from rag_assets.publication.log import PublicationLog
 from rag_assets.publication.record import Publication
 from rag_assets.store.content import ContentStore
@@ -113,7 +114,10 @@ def is_due(objects: ObjectStore, corpus: str, days: float) -> bool:
 
 
 def damage_of(objects: ObjectStore, corpus: str, head: Publication) -> Damage | None:
-    """What the last verification found wrong with a publication; None where it found nothing, or looked at another."""
+    """What is wrong with what is published, by its files and its last verification; None where nothing is known to be."""
+    files = damaged_files(objects, corpus, head.version)
+    if files:
+        return Damage(f"has lost {files[0]} of its index", misled=False)
     last = verification_of(objects, corpus, head)
     if last is None or last.problem is None:
         return None
