@@ -69,7 +69,7 @@ def check(corpus: CorpusName, as_json: AsJson = False) -> None:
     from rag_assets.cli.terminal import say, show_findings
     from rag_assets.evaluation.gold import load_gold
     from rag_assets.evaluation.gold.check import STALE, UNMEETABLE
-    from rag_assets.pipeline.gold import check_corpus
+    from rag_assets.evaluation.gold.stored import check_corpus
     from rag_assets.store.snapshots import SnapshotStore
 
     with reported():
@@ -124,8 +124,8 @@ def propose(
 ) -> None:
     """Propose questions on documents that no question covers; each waits for a person's yes in the file."""
     from rag_assets.cli.terminal import say
+    from rag_assets.evaluation.answers.drafts import propose_for
     from rag_assets.evaluation.gold.file import append_lines, as_line
-    from rag_assets.pipeline.gold import propose_for
 
     with reported():
         settings, found = load(corpus)

@@ -15,24 +15,21 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from rag_assets.corpus import Corpus
-from rag_assets.errors import ConfigurationError, StageIncomplete, StoreUnavailable
+from rag_assets.errors import ConfigurationError, StageIncomplete
 from rag_assets.evaluation.answers.asking import AskCounts
 from rag_assets.evaluation.answers.generator import Generator
+from rag_assets.evaluation.candidate.answers import AnsweredVersion, Version
+from rag_assets.evaluation.candidate.stage import evaluate_candidate
 from rag_assets.evaluation.gate.standards import Standards
 from rag_assets.evaluation.judging.judge import Judge
 from rag_assets.evaluation.report.report import Report
-from rag_assets.evaluation.search.search import Search
 from rag_assets.index.base import Damage
 from rag_assets.index.candidate import Candidate, Spec
-from rag_assets.index.schema import read_metadata
-from rag_assets.index.search import BatchSearch, PinnedIndex
+from rag_assets.index.open import open_search
 from rag_assets.index.stage import build_candidate, spec_of
-from rag_assets.index.table import open_table
 from rag_assets.ingest.chunking.stage import ChunkCounts
 from rag_assets.ingest.context import IngestContext
-from rag_assets.ingest.embedding.canary import check_canary
 from rag_assets.ingest.embedding.embedder import Embedder
-from rag_assets.ingest.embedding.open import open_embedder
 from rag_assets.ingest.embedding.stage import EmbeddingCounts
 from rag_assets.ingest.making import look_again, make_chunks, make_vectors
 from rag_assets.ingest.parsing.batch import DocumentCounts
@@ -40,13 +37,11 @@ from rag_assets.ingest.parsing.stage import check_quarantine, update_documents
 from rag_assets.ingest.sources.open import open_sources
 from rag_assets.ingest.streaming import Ahead, StreamEngine, open_engine
 from rag_assets.ingest.work import Made, documents_to_process, missing_vectors, restore
-from rag_assets.pipeline.answers import AnsweredVersion, Version
-from rag_assets.pipeline.evaluation import evaluate_candidate
 from rag_assets.pipeline.events import EventCounts, acknowledge, apply_events
 from rag_assets.pipeline.quality import check_quality, require_quality
 from rag_assets.pipeline.runs import RunRecords
 from rag_assets.progress import Progress, silent
-from rag_assets.publication.candidates import Standing, latest_candidate, standing_candidate
+from rag_assets.publication.candidates import Standing, is_published, latest_candidate, standing_candidate
 from rag_assets.publication.erased import require_nothing_erased
 from rag_assets.publication.log import PublicationLog
 from rag_assets.publication.mending import mend
@@ -122,17 +117,6 @@ class Pipeline:
     def models(self) -> tuple[Generator, Judge] | None:
         """Who answers the gold questions and who judges the answers; None when that is not asked for."""
         return self.standards.models
-
-    def search(self, version: int) -> Search:
-        """Searches one version of the table, with the model that embedded it."""
-        table = open_table(self.objects, self.corpus.name, at=version)
-        if table is None:
-            raise StoreUnavailable(f"{self.corpus.name}: there is no table to search")
-        settings = type(self.corpus.embedder).model_validate(read_metadata(table.schema)["embedder"])
-        same = settings == self.corpus.embedder
-        embedder = self.context.embedder if same else open_embedder(settings)
-        check_canary(self.objects, embedder)  # the gate would measure another model than readers have
-        return BatchSearch(PinnedIndex(table, embedder.embed_queries))
 
     def documents(self, *, only_events: bool = False) -> tuple[Snapshot, DocumentCounts, EventCounts]:
         """Apply the events that wait, and bring the snapshot up to the sources.
@@ -318,7 +302,7 @@ class Pipeline:
     def evaluate(self) -> tuple[Report, str]:
         """Measure the latest candidate and decide. Returns the report and where it lies in the store."""
         started = time.perf_counter()
-        report, path = evaluate_candidate(self, self.latest_candidate(), self._progress)
+        report, path = self._evaluated(self.latest_candidate())
         facts = {"passed": report.verdict.passed, "gate": report.gate, "report": path}
         self._record("evaluation", facts, started)
         return report, path
@@ -341,7 +325,7 @@ class Pipeline:
         else:
             if self.corpus.quality is not None:  # also where Dagster and its checks are bypassed
                 require_quality(self, self.corpus.suites_path)
-            evaluate_candidate(self, candidate, self._progress)
+            self._evaluated(candidate)
             publication, new = publish(self.objects, self.corpus, candidate, reason=reason, by=by), True
             retain(self.objects, self.corpus)
         if self._inbox is not None:
@@ -349,6 +333,19 @@ class Pipeline:
         facts = {"published": new, "publication": publication.number, "version": publication.version}
         self._record("publication", facts, started)
         return publication, new
+
+    def _evaluated(self, candidate: Candidate) -> tuple[Report, str]:
+        before = self.log.before(candidate.version)
+        return evaluate_candidate(
+            self.context,
+            self.standards,
+            candidate,
+            None if before is None else before.base,
+            seen=is_published(self.objects, self.corpus.name, candidate),
+            search=partial(open_search, self.context),
+            stages=self.runs.of(self.run_id).get("stages", {}),
+            progress=self._progress,
+        )
 
     def _required_models(self) -> tuple[Generator, Judge]:
         if self.models is None:
@@ -372,7 +369,10 @@ class Pipeline:
         before = self.log.before(candidate.version)
         if before is not None:
             versions.append(Version(before.candidate, before.version))
-        return [AnsweredVersion(self, version) for version in versions]
+        return [
+            AnsweredVersion(self.standards, version, partial(open_search, self.context))
+            for version in versions
+        ]
 
     def _build(
         self, snapshot: Snapshot, spec: Spec, head: Publication | None, damage: Damage | None

@@ -12,6 +12,7 @@ from rag_assets import open_published
 from rag_assets.corpus import Mode
 from rag_assets.errors import InvalidQuery, RagAssetsError
 from rag_assets.index.hit import Hit
+from rag_assets.index.open import open_search
 from rag_assets.index.search import RRF_K, fuse
 from rag_assets.publication.reader import PublishedIndex
 from rag_assets_tests.workspace import Workspace
@@ -136,7 +137,7 @@ ODD = {
 def test_an_odd_question_is_an_ordinary_one_in_every_mode_alone_and_among_others(
     published: Workspace, reader: PublishedIndex, name: str
 ) -> None:
-    together = published.pipeline()[0].search(reader.publication.version)
+    together = open_search(published.pipeline()[0].context, reader.publication.version)
     for mode in MODES:
         alone = [hit.chunk_id for hit in reader.search(ODD[name], 5, mode)]
         found = together(["owls", ODD[name], " ", ""], mode, 5)
@@ -149,7 +150,7 @@ def test_an_odd_question_is_an_ordinary_one_in_every_mode_alone_and_among_others
 def test_searching_many_questions_refuses_what_searching_one_does(
     published: Workspace, reader: PublishedIndex
 ) -> None:
-    together = published.pipeline()[0].search(reader.publication.version)
+    together = open_search(published.pipeline()[0].context, reader.publication.version)
     wrong: list[tuple[Any, Any, Any]] = [
         (["owls", "x" * 100_001], "text", 5),
         (["owls"], "hybrid", -1),

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from rag_assets.errors import VerificationFailed
+from rag_assets.index.rows import RowSource
 from rag_assets.index.table import open_table
 from rag_assets.index.verify import (
     documents_in,
@@ -34,7 +35,9 @@ def documents(workspace: Workspace) -> pl.DataFrame:
 
 def verify(workspace: Workspace) -> int:
     table = latest(workspace)
-    return verify_all(table, workspace.pipeline()[0].rows.contents(documents(workspace), table.schema))
+    return verify_all(
+        table, RowSource.of(workspace.pipeline()[0].context).contents(documents(workspace), table.schema)
+    )
 
 
 def append(workspace: Workspace, change: Any) -> None:
@@ -92,7 +95,7 @@ def test_rows_outside_of_an_index_are_refused(copied: Workspace) -> None:
 
 def test_a_small_change_is_verified_by_documents_and_total(copied: Workspace) -> None:
     every = documents(copied)
-    rows = copied.pipeline()[0].rows
+    rows = RowSource.of(copied.pipeline()[0].context)
     some = every.filter(pl.col("document_id").is_in(["penguins.md", "it's a 'quoted' \"name\".md"]))
     total = copied.rows().height
     nobody = pl.Series("document_id", ["gone.md"])
@@ -124,7 +127,7 @@ def test_a_text_that_is_not_the_documents_is_refused(copied: Workspace) -> None:
     with pytest.raises(VerificationFailed, match=r"0 double, 1 with other content.*e\.g\. of 'owls.md'"):
         verify(copied)
     some = documents(copied).filter(pl.col("document_id") == "owls.md")
-    rows, total = copied.pipeline()[0].rows, copied.rows().height
+    rows, total = RowSource.of(copied.pipeline()[0].context), copied.rows().height
     with pytest.raises(VerificationFailed, match="1 with other content"):
         verify_changed(
             latest(copied), rows.contents(some, latest(copied).schema), some["document_id"].clear(), total
@@ -144,7 +147,7 @@ def test_documents_may_be_left_out_of_account(copied: Workspace) -> None:
     latest(copied).update(where="document_id = 'owls.md'", values={"text": "Owls sleep at night."})
     every = documents(copied).filter(pl.col("document_id") != "owls.md")
     table = latest(copied)
-    demanded = copied.pipeline()[0].rows.contents(every, table.schema)
+    demanded = RowSource.of(copied.pipeline()[0].context).contents(every, table.schema)
     assert verify_all(table, demanded, without={"owls.md"}) == copied.rows().height - 1
 
 
@@ -154,7 +157,7 @@ def test_only_the_rows_of_some_fragments_are_held_against_what_is_demanded(copie
     table.update(where="document_id = 'owls.md'", values={"text": "Owls sleep at night."})
     table = latest(copied)
     every = {fragment.fragment_id for fragment in table.to_lance().get_fragments()}
-    demanded = copied.pipeline()[0].rows.contents(documents(copied), table.schema)
+    demanded = RowSource.of(copied.pipeline()[0].context).contents(documents(copied), table.schema)
     verify_fragments(table, untouched, demanded)
     assert documents_in(table, every - untouched).to_list() == ["owls.md"]
     with pytest.raises(

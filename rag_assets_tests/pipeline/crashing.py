@@ -61,9 +61,9 @@ def _run(command: dict[str, Any]) -> None:
 
     if command.get("batch") is not None:
         from rag_assets.evaluation.answers import asking
-        from rag_assets.pipeline import answers, evaluation
+        from rag_assets.evaluation.candidate import answers, stage
 
-        asking.BATCH = answers.BATCH = evaluation.BATCH = command["batch"]
+        asking.BATCH = answers.BATCH = stage.BATCH = command["batch"]
     if command.get("after") is not None:
         timer = threading.Timer(command["after"], os.kill, (os.getpid(), signal.SIGKILL))
         timer.daemon = True

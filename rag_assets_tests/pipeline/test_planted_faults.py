@@ -15,6 +15,7 @@ import yaml
 from numpy.typing import NDArray
 
 from rag_assets.errors import GateRefused, VerificationFailed
+from rag_assets.evaluation.candidate import traces
 from rag_assets.evaluation.diagnosis.diagnosis import summarize_diagnoses
 from rag_assets.evaluation.report.report import Report
 from rag_assets.index.rows import RowSource
@@ -22,7 +23,6 @@ from rag_assets.ingest.chunking.chunker import Chunk, Chunker
 from rag_assets.ingest.embedding.open import open_embedder
 from rag_assets.ingest.parsing.document import ParsedDocument
 from rag_assets.ingest.parsing.pool import ParserPool
-from rag_assets.pipeline import diagnosis
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets_tests.inference.faulty import FaultyServer
 from rag_assets_tests.workspace import CountingEmbedder, Workspace
@@ -271,12 +271,12 @@ def test_what_was_not_diagnosed_is_counted(tmp_path: Path, monkeypatch: pytest.M
         made.write(
             f"{topic}.html", "<html><body><main><p>This page was emptied by mistake.</p></main></body></html>"
         )
-    monkeypatch.setattr(diagnosis, "TRACED", 5)
+    monkeypatch.setattr(traces, "TRACED", 5)
     _, report = refused(made)
     wrong = len(report.diagnoses) + int(report.warnings[-1].split()[0])
     assert len(report.diagnoses) <= 5
     assert "further questions went wrong; they were not diagnosed" in report.warnings[-1]
-    monkeypatch.setattr(diagnosis, "TRACED", 500)
+    monkeypatch.setattr(traces, "TRACED", 500)
     _, whole = refused(corpus_again(made))
     assert len(whole.diagnoses) == wrong
 

@@ -12,12 +12,12 @@ import pytest
 
 from rag_assets.corpus import Rule
 from rag_assets.errors import GateRefused
+from rag_assets.evaluation.candidate import answers as candidate_answers
+from rag_assets.evaluation.candidate import stage as candidate_stage
 from rag_assets.evaluation.gate.gate import decide
 from rag_assets.evaluation.judging import local
 from rag_assets.evaluation.judging.judge import Score
 from rag_assets.evaluation.report.regression import regressions_of
-from rag_assets.pipeline import answers as pipeline_answers
-from rag_assets.pipeline import evaluation as pipeline_evaluation
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets_tests.inference.faulty import FaultyServer
 from rag_assets_tests.workspace import Workspace, run_stages
@@ -143,8 +143,8 @@ def test_a_tags_rule_counts_the_tags_unjudged_questions(made: Workspace, said: S
 
 
 def test_the_order_of_the_gold_set_does_not_matter(made: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline_answers, "BATCH", 5)
-    monkeypatch.setattr(pipeline_evaluation, "BATCH", 5)
+    monkeypatch.setattr(candidate_answers, "BATCH", 5)
+    monkeypatch.setattr(candidate_stage, "BATCH", 5)
     made.run()
     ask(made, order=-1)
     assert evaluated(made).evaluate()[0].verdict.passed

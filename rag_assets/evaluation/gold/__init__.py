@@ -1,8 +1,9 @@
 """Gold sets: questions whose right answers in the corpus are known, as files that people edit.
 
-question → file (read, write) → check (against the corpus) · formats (import) · propose (new ones).
+question → file (read, write) → check (against the corpus, of which ``stored`` reads what the store has) ·
+formats (import) · propose (new ones).
 
-Knows documents as ids and texts; not how they are stored, searched or measured.
+Knows documents as ids and texts; not how they are searched or measured.
 """
 
 from rag_assets.evaluation.gold.file import load_gold

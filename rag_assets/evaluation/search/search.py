@@ -10,7 +10,10 @@ from collections.abc import Callable, Sequence
 from rag_assets.corpus import Mode
 from rag_assets.index.hit import Hit
 
-__all__ = ["Hit", "Search"]
+__all__ = ["Hit", "Search", "SearchOf"]
 
 Search = Callable[[Sequence[str], Mode, int], list[list[Hit]]]
 """``(questions, mode, k)`` → for each question at most ``k`` hits, best first."""
+
+SearchOf = Callable[[int], Search]
+"""Opens the search of a version of the table, by its Lance version."""

@@ -12,6 +12,7 @@ import pytest
 
 from rag_assets.corpus import Embedder as Config
 from rag_assets.errors import EmbeddingFailed, ModelError, ModelUnavailable
+from rag_assets.index.open import open_search
 from rag_assets.inference.engine import close_engines
 from rag_assets.ingest.embedding.open import open_embedder
 from rag_assets.ingest.embedding.parity import cosines
@@ -68,7 +69,7 @@ def test_a_corpus_moves_from_sentence_transformers_to_vllm_and_embeds_nothing_ag
     embedded = workspace.run()
     assert 0 < len(embedded) < len(before) + len(embedded)
     again, _ = workspace.pipeline()
-    assert again.search(again.latest_candidate().version)
+    assert open_search(again.context, again.latest_candidate().version)
 
 
 def test_an_engine_that_cannot_run_a_model_says_so() -> None:

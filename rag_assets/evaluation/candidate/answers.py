@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 from pydantic import TypeAdapter
@@ -18,19 +18,17 @@ from rag_assets import corpus
 from rag_assets.evaluation.answers.asking import AskCounts
 from rag_assets.evaluation.answers.generator import Context, Generator, Task
 from rag_assets.evaluation.answers.stage import answer_missing, answer_store
+from rag_assets.evaluation.gate.standards import Standards
 from rag_assets.evaluation.gold import Question
 from rag_assets.evaluation.judging.answered import CONTEXT, Asked, answered_rows
 from rag_assets.evaluation.judging.judge import Case, Judge
 from rag_assets.evaluation.judging.stage import judge_missing, judgement_store
-from rag_assets.evaluation.search.search import Hit
+from rag_assets.evaluation.search.search import Hit, SearchOf
 from rag_assets.progress import Progress
 from rag_assets.store.content import ContentStore
 from rag_assets.store.digest import digest, fingerprint
 from rag_assets.store.files import parquet_bytes, read_parquet, read_record
 from rag_assets.store.objects import ObjectLost
-
-if TYPE_CHECKING:
-    from rag_assets.pipeline.pipeline import Pipeline
 
 BATCH = 256  # questions at a time: what memory holds, and what a crash costs
 SCHEMA = {"question_key": pl.String(), "contexts": pl.List(CONTEXT)}
@@ -49,28 +47,30 @@ class AnsweredVersion:
     """The gold questions, answered from one version.
 
     Args:
-        pipeline: the corpus; its file must have ``evaluation.answers``.
+        standards: of the corpus; its file must have ``evaluation.answers``.
         version: whose retrieval gives the contexts.
+        search: opens the search of a version.
     """
 
-    def __init__(self, pipeline: Pipeline, version: Version) -> None:
-        settings, gold = pipeline.corpus.evaluation.answers, pipeline.standards.gold
+    def __init__(self, standards: Standards, version: Version, search: SearchOf) -> None:
+        settings, gold = standards.corpus.evaluation.answers, standards.gold
         assert settings is not None and gold is not None, "the corpus file was checked for both"
-        self._pipeline = pipeline
+        self._objects = standards.objects
         self._settings: corpus.Answers = settings
         self._gold = gold
         self._version = version
+        self._search = search
         key = fingerprint({"gold": gold.digest, "contexts": settings.contexts})
-        self._root = f"corpora/{pipeline.corpus.name}/contexts/{version.tag}-{key[:12]}"
+        self._root = f"corpora/{standards.corpus.name}/contexts/{version.tag}-{key[:12]}"
 
     def unanswered(self, generator: Generator) -> int:
         """How many answers no store holds. Searches for the contexts; generates nothing."""
-        store = answer_store(self._pipeline.objects, generator)
+        store = answer_store(self._objects, generator)
         return sum(_missing(store, [one.task.key for one in asked]) for asked in self._batches())
 
     def unjudged(self, generator: Generator, judge: Judge) -> int:
         """How many judgements of answers no store holds."""
-        store = judgement_store(self._pipeline.objects, judge)
+        store = judgement_store(self._objects, judge)
         return sum(
             _missing(store, [case.key for case in cases]) for _, cases in self._answered_batches(generator)
         )
@@ -78,13 +78,13 @@ class AnsweredVersion:
     def failures(self, stage: str) -> dict[str, str]:
         """Why answers or judgements of this version are lacking, by key."""
         try:
-            return read_record(self._pipeline.objects, f"{self._root}/{stage}.json", _FAILURES)
+            return read_record(self._objects, f"{self._root}/{stage}.json", _FAILURES)
         except ObjectLost:  # reasons alone; what failed is known without them
             return {}
 
     def answer(self, generator: Generator, progress: Progress) -> AskCounts:
         """Answer what no store holds an answer to yet."""
-        store, total = answer_store(self._pipeline.objects, generator), AskCounts()
+        store, total = answer_store(self._objects, generator), AskCounts()
         done = 0
         for asked in self._batches():
             total.add(answer_missing(store, generator, [one.task for one in asked]))
@@ -95,7 +95,7 @@ class AnsweredVersion:
 
     def judge(self, generator: Generator, judge: Judge, progress: Progress) -> AskCounts:
         """Judge what was answered and no store holds a judgement of yet."""
-        store, total = judgement_store(self._pipeline.objects, judge), AskCounts()
+        store, total = judgement_store(self._objects, judge), AskCounts()
         done = 0
         for asked, cases in self._answered_batches(generator):
             total.add(judge_missing(store, judge, cases))
@@ -106,8 +106,8 @@ class AnsweredVersion:
 
     def rows(self, generator: Generator, judge: Judge) -> Iterator[pl.DataFrame]:
         """What was answered and judged (``evaluation.judging.answered``), batch by batch."""
-        answers = answer_store(self._pipeline.objects, generator)
-        judgements = judgement_store(self._pipeline.objects, judge)
+        answers = answer_store(self._objects, generator)
+        judgements = judgement_store(self._objects, judge)
         unanswered, unjudged = self.failures("answers"), self.failures("judgements")
         for asked in self._batches():
             found = _rows(answers, [one.task.key for one in asked])
@@ -121,7 +121,7 @@ class AnsweredVersion:
 
     def _answered_batches(self, generator: Generator) -> Iterator[tuple[list[Asked], list[Case]]]:
         """The questions, and what can be judged of them: those that were answered."""
-        answers = answer_store(self._pipeline.objects, generator)
+        answers = answer_store(self._objects, generator)
         for asked in self._batches():
             found = _rows(answers, [one.task.key for one in asked])
             yield asked, [one.case(found[one.task.key]) for one in asked if one.task.key in found]
@@ -131,20 +131,20 @@ class AnsweredVersion:
         # By what is asked and not by place: the same questions in another order are other batches.
         path = f"{self._root}/{digest(*(one.key for one in questions))}.parquet"
         try:
-            frame = read_parquet(self._pipeline.objects, path, SCHEMA)
+            frame = read_parquet(self._objects, path, SCHEMA)
         except ObjectLost:
-            search = self._pipeline.search(self._version.version)
+            search = self._search(self._version.version)
             hits = search([one.question for one in questions], "hybrid", self._settings.contexts)
             rows = [
                 {"question_key": one.key, "contexts": [_context(hit) for hit in found]}
                 for one, found in zip(questions, hits, strict=True)
             ]
             frame = pl.DataFrame(rows, schema=SCHEMA)
-            self._pipeline.objects.put(path, parquet_bytes(frame))
+            self._objects.put(path, parquet_bytes(frame))
         return {key: tuple(Context(**one) for one in found) for key, found in frame.iter_rows()}
 
     def _keep_failures(self, stage: str, failures: Mapping[str, str]) -> None:
-        self._pipeline.objects.put(f"{self._root}/{stage}.json", json.dumps(dict(failures)).encode())
+        self._objects.put(f"{self._root}/{stage}.json", json.dumps(dict(failures)).encode())
 
 
 def _context(hit: Hit) -> dict[str, str]:

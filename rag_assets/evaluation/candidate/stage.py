@@ -1,50 +1,79 @@
-"""Evaluate a candidate: ask the gold questions, compare with what is published, decide, report."""
+"""Stage: evaluate a candidate. Ask the gold questions, compare with what is published, decide, report.
+
+Run alone: ``evaluate_candidate(context, Standards(objects, corpus), candidate, None, seen=False, search=…)``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import Any
 
 import polars as pl
 
-from rag_assets.evaluation.gate.standards import max_unjudged_share
+from rag_assets.corpus import Corpus
+from rag_assets.evaluation.answers.generator import Generator
+from rag_assets.evaluation.candidate.answers import BATCH, AnsweredVersion, Version
+from rag_assets.evaluation.candidate.targets import Targets, targets_of
+from rag_assets.evaluation.candidate.traces import diagnose_all
+from rag_assets.evaluation.gate.standards import Standards, max_unjudged_share
 from rag_assets.evaluation.gate.targets import comparable, counted
 from rag_assets.evaluation.gold import GoldSet
 from rag_assets.evaluation.judging.answered import is_complete, with_answers
+from rag_assets.evaluation.judging.judge import Judge
 from rag_assets.evaluation.report.cost import Cost, cost_of
 from rag_assets.evaluation.report.details import DECIDING_METRIC
 from rag_assets.evaluation.report.files import read_report, write_report
 from rag_assets.evaluation.report.report import Judged, Report, Subject, build_report
 from rag_assets.evaluation.search.evaluate import evaluate, no_questions
 from rag_assets.evaluation.search.measured import Measured
+from rag_assets.evaluation.search.search import SearchOf
 from rag_assets.evaluation.search.slices import counted_metrics, slice_rows, with_slices
+from rag_assets.index.base import Base
 from rag_assets.index.candidate import Candidate, snapshot_of
-from rag_assets.pipeline.answers import BATCH, AnsweredVersion, Version
-from rag_assets.pipeline.diagnosis import diagnose_all
-from rag_assets.pipeline.targets import Targets, targets_of
+from rag_assets.ingest.context import IngestContext
 from rag_assets.progress import Progress
-from rag_assets.publication.candidates import is_published
-from rag_assets.publication.record import Publication
-
-if TYPE_CHECKING:
-    from rag_assets.pipeline.pipeline import Pipeline
+from rag_assets.store.snapshots import SnapshotStore
 
 
-def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progress) -> tuple[Report, str]:
-    """The report on a candidate and its path in the store; one that is there already is not made again."""
-    corpus, objects = pipeline.corpus, pipeline.objects
-    standards, about = pipeline.standards, pipeline.context.embedder.about
+def evaluate_candidate(
+    context: IngestContext,
+    standards: Standards,
+    candidate: Candidate,
+    base: Base | None,
+    *,
+    seen: bool,
+    search: SearchOf,
+    stages: Mapping[str, Any],
+    progress: Progress,
+) -> tuple[Report, str]:
+    """The report on a candidate and its path in the store; one that is there already is not made again.
+
+    Args:
+        context: the corpus.
+        standards: what the candidate is held to.
+        candidate: what is evaluated.
+        base: what it is compared with: what is published, or was before if that is the candidate.
+        seen: whether readers see the candidate already.
+        search: opens the search of a version.
+        stages: what the run recorded of the stages before, for its costs.
+        progress: told how far it has come.
+    """
+    corpus, about = context.corpus, context.embedder.about
     path = standards.report_path(candidate.tag, candidate.version)
-    found = read_report(objects, path)
-    if found is not None and is_complete(found[1]) and _still_true(pipeline, candidate, found[0]):
+    found = read_report(context.objects, path)
+    if found is not None and is_complete(found[1]) and _still_true(standards, base, found[0], seen):
         return found[0], path
-    measured = _measure(pipeline, Version(candidate.tag, candidate.version), progress)
-    against = _published(pipeline, candidate.version, progress)
-    targets = targets_of(pipeline, candidate, measured, against)
+    measure = partial(_measure, standards, search, progress)
+    measured = measure(Version(candidate.tag, candidate.version))
+    against = None
+    if base is not None and standards.gold is not None:
+        against = (base, measure(Version(base.candidate, base.version)))
+    targets = targets_of(standards, context.snapshots, candidate, measured, against, seen=seen)
     changes = targets.changes
     questions = counted(measured.figures, against[1].figures if against else None, changes)
-    questions = with_slices(questions, _document_slices(pipeline, candidate, targets))
+    questions = with_slices(questions, _document_slices(context.snapshots, candidate, targets))
     measured = replace(measured, figures=questions)
     published = None
     if against is not None:
@@ -56,10 +85,10 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
         counted_metrics(questions.columns, DECIDING_METRIC),
         corpus.evaluation.bootstrap_samples,
     )
-    incomparable = _incomparable(pipeline, published)
-    quarantined = snapshot_of(pipeline.context.snapshots, candidate).quarantined
+    incomparable = _incomparable(corpus, published)
+    quarantined = snapshot_of(context.snapshots, candidate).quarantined
     diagnoses, left_out = diagnose_all(
-        pipeline,
+        context,
         candidate,
         measured,
         published[1] if published else None,
@@ -88,8 +117,8 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
             slices,
             incomparable,
         ),
-        judged=_judged(pipeline, questions, incomparable),
-        costs=_costs(pipeline, candidate, questions),
+        judged=_judged(standards.models, questions, incomparable),
+        costs=_costs(context, standards.models, stages, candidate, questions),
         diagnoses=diagnoses,
         slices=slices,
         stale=changes.stale,
@@ -97,64 +126,52 @@ def evaluate_candidate(pipeline: Pipeline, candidate: Candidate, progress: Progr
         restored=changes.restored,
         warnings=_warnings(candidate, quarantined, left_out),
     )
-    write_report(objects, path, report, measured)
+    write_report(context.objects, path, report, measured)
     return report, path
 
 
-def _measure(pipeline: Pipeline, version: Version, progress: Progress) -> Measured:
+def _measure(standards: Standards, search: SearchOf, progress: Progress, version: Version) -> Measured:
     """A version's answers to the gold set; search is asked only if its answers are not on record."""
-    standards = pipeline.standards
     if standards.gold is None:
         return Measured.of(no_questions(standards.search_metrics))
     known = standards.measurements.read(version.tag)
-    if known is not None and (pipeline.models is None or is_complete(known.figures)):
+    if known is not None and (standards.models is None or is_complete(known.figures)):
         return known
-    return standards.measurements.write(version.tag, _batches(pipeline, standards.gold, version, progress))
+    rows = _batches(standards, standards.gold, search, progress, version)
+    return standards.measurements.write(version.tag, rows)
 
 
 def _batches(
-    pipeline: Pipeline, gold: GoldSet, version: Version, progress: Progress
+    standards: Standards, gold: GoldSet, search: SearchOf, progress: Progress, version: Version
 ) -> Iterator[pl.DataFrame]:
-    search, metrics, done = pipeline.search(version.version), pipeline.standards.search_metrics, 0
-    answered = AnsweredVersion(pipeline, version).rows(*pipeline.models) if pipeline.models else None
+    ask, metrics, done = search(version.version), standards.search_metrics, 0
+    models = standards.models
+    answered = AnsweredVersion(standards, version, search).rows(*models) if models else None
     for questions in gold.batches(BATCH):
-        rows = evaluate(questions, search, metrics=metrics)
+        rows = evaluate(questions, ask, metrics=metrics)
         yield rows if answered is None else with_answers(rows, next(answered))
         done += len(questions)
         progress("evaluation", done, len(gold.questions))
 
 
-def _published(pipeline: Pipeline, version: int, progress: Progress) -> tuple[Publication, Measured] | None:
-    """What is published (or was before, if the candidate is what is published), asked the same questions."""
-    before = pipeline.log.before(version)
-    if before is None or pipeline.standards.gold is None:
-        return None
-    return before, _measure(pipeline, Version(before.candidate, before.version), progress)
-
-
-def _still_true(pipeline: Pipeline, candidate: Candidate, report: Report) -> bool:
+def _still_true(standards: Standards, base: Base | None, report: Report, seen: bool) -> bool:
     """Whether a report says what a new one would."""
-    if (
-        report.lost
-        and report.gate == "refused"
-        and is_published(pipeline.objects, pipeline.corpus.name, candidate)
-    ):
+    if report.lost and report.gate == "refused" and seen:
         return False  # under other standards since: of what readers see, they have lost nothing
     # Publishing compares with the published version's evaluation, not with the report: it must be whole.
-    before = pipeline.log.before(candidate.version)
-    if before is None or pipeline.standards.gold is None:
+    if base is None or standards.gold is None:
         return True
-    known = pipeline.standards.measurements.read(before.candidate)
+    known = standards.measurements.read(base.candidate)
     return known is not None and is_complete(known.figures)
 
 
-def _incomparable(pipeline: Pipeline, published: tuple[int, Measured] | None) -> str | None:
+def _incomparable(corpus: Corpus, published: tuple[int, Measured] | None) -> str | None:
     """Why answers cannot be compared with the published version's: too many of those are not judged."""
     if published is None or "unanswered" not in published[1].figures.columns:
         return None
     asked = published[1].figures.filter(pl.col("answerable").is_not_null())
     missing = asked.select(pl.coalesce("unanswered", "unjudged")).to_series().drop_nulls().len()
-    if missing <= max_unjudged_share(pipeline.corpus) * asked.height:
+    if missing <= max_unjudged_share(corpus) * asked.height:
         return None
     return (
         f"{missing} of {asked.height} answers of publication {published[0]} are not judged, so that nobody can tell "
@@ -162,10 +179,12 @@ def _incomparable(pipeline: Pipeline, published: tuple[int, Measured] | None) ->
     )
 
 
-def _judged(pipeline: Pipeline, questions: pl.DataFrame, incomparable: str | None) -> Judged | None:
-    if pipeline.models is None:
+def _judged(
+    models: tuple[Generator, Judge] | None, questions: pl.DataFrame, incomparable: str | None
+) -> Judged | None:
+    if models is None:
         return None
-    generator, judge = pipeline.models
+    generator, judge = models
     rows = questions.filter(pl.col("answerable").is_not_null())
     return Judged(
         generator=f"{generator.about['model']} ({generator.about['backend']})",
@@ -179,25 +198,30 @@ def _judged(pipeline: Pipeline, questions: pl.DataFrame, incomparable: str | Non
     )
 
 
-def _costs(pipeline: Pipeline, candidate: Candidate, questions: pl.DataFrame) -> list[Cost]:
+def _costs(
+    context: IngestContext,
+    models: tuple[Generator, Judge] | None,
+    stages: Mapping[str, Any],
+    candidate: Candidate,
+    questions: pl.DataFrame,
+) -> list[Cost]:
     """What it took to embed in the last run, and to answer and judge every question once."""
-    prices = pipeline.corpus.evaluation.prices
-    stages = pipeline.runs.of(pipeline.run_id).get("stages", {})
+    prices = context.corpus.evaluation.prices
     embedded = stages.get("embeddings", {})
     ahead = [stage["ahead"] for stage in stages.values() if "ahead" in stage]  # by a stream
     found = [
         cost_of(
             prices,
             "embedding, this run",
-            str(pipeline.context.embedder.about["model"]),
+            str(context.embedder.about["model"]),
             candidate.documents,
             prompt_tokens=int(embedded.get("tokens", 0)) + sum(int(made["tokens"]) for made in ahead),
             seconds=sum(float(stage["seconds"]) for stage in [embedded, *ahead] if stage.get("embedded")),
         )
     ]
-    if pipeline.models is None:
+    if models is None:
         return found
-    generator, judge = pipeline.models
+    generator, judge = models
     for who, about in (("answer", generator.about), ("judge", judge.about)):
         tokens = questions[f"{who}_tokens"].drop_nulls()
         found.append(
@@ -214,14 +238,12 @@ def _costs(pipeline: Pipeline, candidate: Candidate, questions: pl.DataFrame) ->
     return found
 
 
-def _document_slices(pipeline: Pipeline, candidate: Candidate, targets: Targets) -> pl.DataFrame:
+def _document_slices(snapshots: SnapshotStore, candidate: Candidate, targets: Targets) -> pl.DataFrame:
     """document_id and the slices of each document: its source, type and tenant, where it says one.
 
     What was removed belongs to the slices that it had, or nobody would see that a slice lost its documents.
     """
-    rows = pipeline.context.snapshots.rows(
-        snapshot_of(pipeline.context.snapshots, candidate), ("document_id", "source", "format", "metadata")
-    )
+    rows = snapshots.rows(snapshot_of(snapshots, candidate), ("document_id", "source", "format", "metadata"))
     if targets.removed is not None:
         removed = targets.removed.select(rows.columns)
         rows = pl.concat([rows.join(removed, on="document_id", how="anti"), removed])

@@ -9,26 +9,22 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from rag_assets.evaluation.diagnosis.diagnosis import NOTHING_MISSING, Nowhere
+from rag_assets.evaluation.gate.standards import Standards
 from rag_assets.evaluation.gate.targets import Holdings, Presence, TargetChanges, compare_targets
 from rag_assets.evaluation.gold.passages import PassageSearch
 from rag_assets.evaluation.gold.words import words
 from rag_assets.evaluation.search.measured import Measured
+from rag_assets.index.base import Base
 from rag_assets.index.candidate import Candidate, snapshot_of
 from rag_assets.ingest.parsing.batch import document_store
-from rag_assets.publication.candidates import is_published
 from rag_assets.store.erasures import ErasureLog
 from rag_assets.store.files import warn
-from rag_assets.store.objects import ObjectLost
-from rag_assets.store.snapshots import OK, Snapshot
-
-if TYPE_CHECKING:
-    from rag_assets.pipeline.pipeline import Pipeline
-    from rag_assets.publication.record import Publication
+from rag_assets.store.objects import ObjectLost, ObjectStore
+from rag_assets.store.snapshots import OK, Snapshot, SnapshotStore
 
 
 @dataclass(frozen=True)
@@ -47,50 +43,55 @@ class Targets:
 
 
 def targets_of(
-    pipeline: Pipeline,
+    standards: Standards,
+    snapshots: SnapshotStore,
     candidate: Candidate,
     measured: Measured,
-    published: tuple[Publication, Measured] | None,
+    published: tuple[Base, Measured] | None,
+    *,
+    seen: bool,
 ) -> Targets:
     """Compare what the candidate holds with what the published version does.
 
     Args:
+        standards: with the gold set, and the store.
+        snapshots: of the corpus.
+        candidate: what is evaluated.
         measured: the candidate's evaluation.
         published: what is compared with, and its evaluation; None when there is nothing.
+        seen: whether readers see the candidate already.
     """
-    gold = pipeline.standards.gold
+    gold, objects = standards.gold, standards.objects
     if gold is None:
         return Targets(TargetChanges(), NOTHING_MISSING)
     wanted = sorted({name for question in gold.questions for name in question.documents})
-    snapshot = snapshot_of(pipeline.context.snapshots, candidate)
+    snapshot = snapshot_of(snapshots, candidate)
     found = _found(measured, "passage")
     passages = {text for question in gold.questions for text in question.passages}
-    missing = _held_by_no_document(pipeline, snapshot, passages - found)
-    now = Holdings(_documents(pipeline, snapshot, wanted), missing)
+    missing = _held_by_no_document(objects, snapshots, snapshot, passages - found)
+    now = Holdings(_documents(snapshots, snapshot, wanted), missing)
     if published is None:
         changes = compare_targets(gold.questions, now, None, {})
         return Targets(changes, Nowhere(frozenset(), missing))
-    publication, evaluation = published
+    base, evaluation = published
     found_before = _found(evaluation, "passage")
     unseen = missing - found_before  # search met them in neither version
     present: dict[str, Presence]
     try:
-        earlier = _snapshot_of(pipeline, publication)
-        present = _documents(pipeline, earlier, wanted)
-        restored = _held_by_no_document(pipeline, earlier, found & passages - found_before)
-        moved = _moved(pipeline, earlier, snapshot, present.keys() - now.documents.keys())
-        rows = pipeline.context.snapshots.rows_of(
-            earlier, wanted, ("document_id", "source", "format", "metadata")
-        )
+        earlier = _snapshot_of(snapshots, base)
+        present = _documents(snapshots, earlier, wanted)
+        restored = _held_by_no_document(objects, snapshots, earlier, found & passages - found_before)
+        moved = _moved(snapshots, earlier, snapshot, present.keys() - now.documents.keys())
+        rows = snapshots.rows_of(earlier, wanted, ("document_id", "source", "format", "metadata"))
     except ObjectLost as error:
-        warn(f"{error}; what search found in publication {publication.number} counts as what it holds")
+        warn(f"{error}; what search found in publication {base.number} counts as what it holds")
         present = dict.fromkeys(_found(evaluation, "document"), "held")
         restored, moved, rows = frozenset[str](), {}, None
     # What must be erased is not to be restored: the questions on it are stale.
-    for name in ErasureLog(pipeline.objects, pipeline.corpus.name).erased() - now.documents.keys():
+    for name in ErasureLog(objects, standards.corpus.name).erased() - now.documents.keys():
         present.pop(name, None)
     before = Holdings(present, unseen | restored)
-    if is_published(pipeline.objects, pipeline.corpus.name, candidate):
+    if seen:
         before = before.at_most(now)  # readers see it already, and miss nothing that they had
     changes = compare_targets(gold.questions, now, before, moved)
     lost = [target.text for one in changes.lost for target in one.targets if target.kind != "passage"]
@@ -101,16 +102,16 @@ def targets_of(
     )
 
 
-def _snapshot_of(pipeline: Pipeline, publication: Publication) -> Snapshot:
+def _snapshot_of(snapshots: SnapshotStore, base: Base) -> Snapshot:
     """The snapshot of a publication. Raises ObjectLost, also when another one took its number."""
-    found = pipeline.context.snapshots.find(publication.snapshot, publication.spec.snapshot)
+    found = snapshots.find(base.snapshot, base.spec.snapshot)
     if found is None:
-        raise ObjectLost(f"the snapshot of publication {publication.number} was lost")
+        raise ObjectLost(f"the snapshot of publication {base.number} was lost")
     return found
 
 
-def _documents(pipeline: Pipeline, snapshot: Snapshot, wanted: Collection[str]) -> dict[str, Presence]:
-    rows = pipeline.context.snapshots.rows_of(snapshot, wanted, ("document_id", "status"))
+def _documents(snapshots: SnapshotStore, snapshot: Snapshot, wanted: Collection[str]) -> dict[str, Presence]:
+    rows = snapshots.rows_of(snapshot, wanted, ("document_id", "status"))
     return {name: "held" if status == OK else "quarantined" for name, status in rows.iter_rows()}
 
 
@@ -122,17 +123,17 @@ def _found(measured: Measured, kind: str) -> frozenset[str]:
     return frozenset(target.filter(pl.col("rank").is_not_null(), pl.col("kind") == kind)["text"])
 
 
-def _held_by_no_document(pipeline: Pipeline, snapshot: Snapshot, passages: Collection[str]) -> frozenset[str]:
-    """Passages that no readable document of a snapshot holds; none where that cannot be told, since texts are lost."""
+def _held_by_no_document(
+    objects: ObjectStore, snapshots: SnapshotStore, snapshot: Snapshot, passages: Collection[str]
+) -> frozenset[str]:
+    """Passages that no readable document of a snapshot holds; none where lost texts leave that open."""
     if not passages:
         return frozenset()
     search = PassageSearch(passages)
-    for (format,), part in pipeline.context.snapshots.readable(snapshot).group_by(
-        ["format"], maintain_order=True
-    ):
+    for (format,), part in snapshots.readable(snapshot).group_by(["format"], maintain_order=True):
         keys = part["content_key"].unique()
         read = 0
-        for rows in document_store(pipeline.objects, str(format)).get(keys, ("text",)):
+        for rows in document_store(objects, str(format)).get(keys, ("text",)):
             read += rows.height
             for text in rows["text"]:
                 search.look_at(words(text))
@@ -143,20 +144,22 @@ def _held_by_no_document(pipeline: Pipeline, snapshot: Snapshot, passages: Colle
     return frozenset(search.missing)
 
 
-def _moved(pipeline: Pipeline, before: Snapshot, now: Snapshot, removed: Collection[str]) -> dict[str, str]:
+def _moved(
+    snapshots: SnapshotStore, before: Snapshot, now: Snapshot, removed: Collection[str]
+) -> dict[str, str]:
     """Where removed documents seem to be now: where the same text is, or a new document of the same file name."""
     if not removed:
         return {}
     columns = ("document_id", "text_key", "status")
-    gone = pipeline.context.snapshots.rows_of(before, removed, columns)
-    present = pipeline.context.snapshots.rows(now, columns).filter(pl.col("status") == OK)
+    gone = snapshots.rows_of(before, removed, columns)
+    present = snapshots.rows(now, columns).filter(pl.col("status") == OK)
     texts = dict(
         present.drop_nulls("text_key")
         .sort("document_id", descending=True)
         .select("text_key", "document_id")
         .iter_rows()
     )
-    known = pipeline.context.snapshots.rows(before, ("document_id",))
+    known = snapshots.rows(before, ("document_id",))
     fresh = present.join(known, on="document_id", how="anti")["document_id"].sort(descending=True)
     names = {PurePosixPath(name).name: name for name in fresh}
     found = {}

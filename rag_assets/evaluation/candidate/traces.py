@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from rag_assets.errors import RagAssetsError
+from rag_assets.evaluation.candidate.targets import Targets
 from rag_assets.evaluation.diagnosis.diagnosis import (
     Diagnosis,
     diagnose,
@@ -21,13 +22,10 @@ from rag_assets.evaluation.diagnosis.loss import DocumentTrace
 from rag_assets.evaluation.gate.targets import TargetChanges
 from rag_assets.evaluation.search.measured import SHOWN_MODE, Measured
 from rag_assets.index.candidate import Candidate, snapshot_of
+from rag_assets.ingest.context import IngestContext
 from rag_assets.ingest.parsing.batch import document_store
 from rag_assets.ingest.sources.open import open_sources
-from rag_assets.pipeline.targets import Targets
 from rag_assets.store.snapshots import OK
-
-if TYPE_CHECKING:
-    from rag_assets.pipeline.pipeline import Pipeline
 
 TRACED = 500  # questions whose documents are read again; as many as tell what is to be mended
 DEFAULT_CONTEXTS = 5
@@ -35,7 +33,7 @@ _TAG = re.compile(r"<[^>]+>")
 
 
 def diagnose_all(
-    pipeline: Pipeline,
+    context: IngestContext,
     candidate: Candidate,
     measured: Measured,
     published: Measured | None,
@@ -44,11 +42,13 @@ def diagnose_all(
     """A diagnosis of every question that went wrong, stale ones included, and how many were left out.
 
     Args:
+        context: the corpus.
+        candidate: what was evaluated.
         measured: the evaluation, stale questions left out.
         published: that of the published version, None when there is none.
         targets: what became of the questions' targets.
     """
-    answers = pipeline.corpus.evaluation.answers
+    answers = context.corpus.evaluation.answers
     contexts = answers.contexts if answers else DEFAULT_CONTEXTS
     right = frozenset[str]() if published is None else _went_right(published, contexts)
     keys = dict(measured.figures.select("question_id", "question_key").iter_rows())
@@ -60,7 +60,7 @@ def diagnose_all(
     texts = measured.texts(row["question_id"] for row in failing)
     failing = [row | texts[row["question_id"]] for row in failing]
     ranks = {name: found for name, found in _ranks(measured).items() if name not in known}
-    traces = _traces(pipeline, candidate, failing)
+    traces = _traces(context, candidate, failing)
     for row in failing:
         mine = {name: traces[name] for name in _documents(row) if name in traces}
         one = diagnose(row, ranks.get(row["question_id"], {}), mine, contexts, targets.nowhere)
@@ -129,16 +129,16 @@ def _documents(row: Mapping[str, Any]) -> list[str]:
 
 
 def _traces(
-    pipeline: Pipeline, candidate: Candidate, failing: list[dict[str, Any]]
+    context: IngestContext, candidate: Candidate, failing: list[dict[str, Any]]
 ) -> dict[str, DocumentTrace]:
     wanted = sorted({name for row in failing for name in _documents(row)})
     if not wanted:
         return {}
-    rows = pipeline.context.snapshots.rows_of(snapshot_of(pipeline.context.snapshots, candidate), wanted)
+    rows = context.snapshots.rows_of(snapshot_of(context.snapshots, candidate), wanted)
     sources = dict(
         zip(
-            (source.prefix for source in pipeline.corpus.sources),
-            open_sources(pipeline.corpus, pipeline.objects),
+            (source.prefix for source in context.corpus.sources),
+            open_sources(context.corpus, context.objects),
             strict=True,
         )
     )
@@ -147,10 +147,10 @@ def _traces(
         if row["status"] != OK:
             found[row["document_id"]] = DocumentTrace(f"{row['reason']}: {row['detail']}", None, None, ())
             continue
-        texts = document_store(pipeline.objects, row["format"]).collect(
+        texts = document_store(context.objects, row["format"]).collect(
             pl.Series("key", [row["content_key"]]), ("text",)
         )
-        chunks = pipeline.context.chunks.collect(pl.Series("key", [row["text_key"]]), ("text",))
+        chunks = context.chunks.collect(pl.Series("key", [row["text_key"]]), ("text",))
         found[row["document_id"]] = DocumentTrace(
             None,
             _source_text(sources, row),
