@@ -23,7 +23,7 @@ def quality(
     """Judge documents, chunks, vectors and gold questions of the last run. Publishes nothing."""
     from rag_assets.cli.terminal import say
     from rag_assets.pipeline.pipeline import Pipeline
-    from rag_assets.pipeline.quality import quality_report
+    from rag_assets.quality.stage import quality_report
     from rag_assets.quality.suite import copy_built_in
 
     with reported():
@@ -33,7 +33,7 @@ def quality(
                 say(f"{path}: written")
             return
         pipeline = Pipeline(open_store(settings), found, run_id="quality")
-        report = quality_report(pipeline, found.suites_path)
+        report = quality_report(pipeline.context, found.suites_path, pipeline.log.bases)
         if as_json:
             print_json(report.model_dump(mode="json"))
         else:

@@ -38,7 +38,6 @@ from rag_assets.ingest.sources.open import open_sources
 from rag_assets.ingest.streaming import Ahead, StreamEngine, open_engine
 from rag_assets.ingest.work import Made, documents_to_process, missing_vectors, restore
 from rag_assets.pipeline.events import EventCounts, acknowledge, apply_events
-from rag_assets.pipeline.quality import check_quality, require_quality
 from rag_assets.pipeline.runs import RunRecords
 from rag_assets.progress import Progress, silent
 from rag_assets.publication.candidates import Standing, is_published, latest_candidate, standing_candidate
@@ -51,6 +50,7 @@ from rag_assets.publication.retention import retain
 from rag_assets.publication.verification import damage_of
 from rag_assets.quality import Stage, StageReport
 from rag_assets.quality.files import QualityFiles
+from rag_assets.quality.stage import check_quality, require_quality
 from rag_assets.store.objects import ObjectStore
 from rag_assets.store.preflight import check_store
 from rag_assets.store.snapshots import Snapshot
@@ -207,7 +207,7 @@ class Pipeline:
 
         Raises as ``check_quality``.
         """
-        report = check_quality(self, stage, self.corpus.suites_path)
+        report = check_quality(self.context, stage, self.corpus.suites_path, self.log.bases)
         if report.complete:
             return report
         match stage:
@@ -221,7 +221,7 @@ class Pipeline:
                 self.chunks(everything=True)
             case "embeddings":
                 self.embeddings(everything=True)
-        return check_quality(self, stage, self.corpus.suites_path)
+        return check_quality(self.context, stage, self.corpus.suites_path, self.log.bases)
 
     @property
     def quality_page(self) -> str:
@@ -324,7 +324,7 @@ class Pipeline:
                 require_nothing_erased(self.objects, self.corpus.name, head)
         else:
             if self.corpus.quality is not None:  # also where Dagster and its checks are bypassed
-                require_quality(self, self.corpus.suites_path)
+                require_quality(self.context, self.corpus.suites_path, self.log.bases)
             self._evaluated(candidate)
             publication, new = publish(self.objects, self.corpus, candidate, reason=reason, by=by), True
             retain(self.objects, self.corpus)

@@ -32,6 +32,7 @@ from tenacity import (
 )
 
 from rag_assets.errors import NotPublished, PublicationConflict
+from rag_assets.index.base import Base
 from rag_assets.index.candidate import CHANGES
 from rag_assets.index.lance_files import FOLDER, TagFile, read_tag_files
 from rag_assets.index.table import IndexUnavailable, drop_tag, tags_at, translated
@@ -184,6 +185,10 @@ class PublicationLog:
         """All retained publications, oldest first."""
         versions = self.versions()
         return [self._read(number, versions[number]) for number in sorted(versions)]
+
+    def bases(self) -> Iterator[Base]:
+        """What is retained, newest first, as far as what is compared with it needs to know."""
+        return (self.find(number).base for number in sorted(self.versions(), reverse=True))
 
     def before(self, version: int) -> Publication | None:
         """The newest retained publication of another Lance version: what a version is compared with."""

@@ -3,9 +3,9 @@
 a stage's rows, in batches → profile (Polars: one row of figures over everything, and a bounded
 sample) → drift against the published profile → suite (YAML, by people) → judge (Great
 Expectations) → report, page. Nothing here needs a whole table of texts or vectors in memory: a profile keeps a few
-bytes of each row.
+bytes of each row. ``stage`` leads through all of it.
 
-Knows rows as frames; not which pipeline makes them.
+Knows rows and the stores that hold them; not how they are made, nor the log of publications.
 """
 
 from rag_assets.quality.profile import Profile

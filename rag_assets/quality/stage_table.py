@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from rag_assets.evaluation.gold import GoldSet, load_gold
 from rag_assets.evaluation.gold.check import check_gold
+from rag_assets.ingest.context import IngestContext
 from rag_assets.ingest.parsing.batch import document_store
 from rag_assets.quality import Profile, Stage
 from rag_assets.quality.chunks import CHUNK_COLUMNS, profile_chunks
@@ -26,9 +26,6 @@ from rag_assets.quality.texts import measure_missing, text_store, texts_fingerpr
 from rag_assets.store.digest import fingerprint
 from rag_assets.store.snapshots import Snapshot
 
-if TYPE_CHECKING:
-    from rag_assets.pipeline.pipeline import Pipeline
-
 DOCUMENTS = 512  # documents whose texts or chunks are in memory together
 VECTORS = 2048  # vectors in memory together
 ALGORITHM = 1  # raise it with every change of what a profile holds
@@ -39,7 +36,7 @@ _NOT_THERE_YET = ("dangling_texts", "unchunked_documents", "missing_vectors")
 class StageTable:
     """The rows of one stage of one snapshot; ``publication``: the number under which they are published."""
 
-    pipeline: Pipeline
+    context: IngestContext
     stage: Stage
     snapshot: Snapshot
     publication: int | None = None
@@ -47,8 +44,8 @@ class StageTable:
     @cached_property
     def gold(self) -> GoldSet:
         """The gold set of the corpus, which must have one. Raises GoldSetError."""
-        assert self.pipeline.corpus.gold_path is not None, "the gold stage needs evaluation.gold"
-        return load_gold(self.pipeline.corpus.gold_path)
+        assert self.context.corpus.gold_path is not None, "the gold stage needs evaluation.gold"
+        return load_gold(self.context.corpus.gold_path)
 
     @cached_property
     def key(self) -> str:
@@ -58,10 +55,10 @@ class StageTable:
             case "documents":
                 parts["texts"] = texts_fingerprint()
             case "chunks":
-                parts["chunker"] = self.pipeline.context.chunker.fingerprint
+                parts["chunker"] = self.context.chunker.fingerprint
             case "embeddings":
-                parts["chunker"] = self.pipeline.context.chunker.fingerprint
-                parts["embedder"] = self.pipeline.context.vectors
+                parts["chunker"] = self.context.chunker.fingerprint
+                parts["embedder"] = self.context.vectors
             case "gold":
                 parts |= {"gold": self.gold.digest, "proposals": len(self.gold.proposals)}
         return fingerprint(parts)
@@ -79,10 +76,10 @@ class StageTable:
         match self.stage:
             case "documents":
                 return profile_documents(
-                    self.pipeline.context.snapshots.rows(self.snapshot, ROW_COLUMNS), self._facts()
+                    self.context.snapshots.rows(self.snapshot, ROW_COLUMNS), self._facts()
                 )
             case "chunks":
-                return profile_chunks(self._chunks(CHUNK_COLUMNS), self.pipeline.context.chunker.max_tokens)
+                return profile_chunks(self._chunks(CHUNK_COLUMNS), self.context.chunker.max_tokens)
             case "embeddings":
                 return profile_embeddings(self._vectors())
             case "gold":
@@ -90,11 +87,11 @@ class StageTable:
 
     @cached_property
     def _readable(self) -> pl.DataFrame:
-        return self.pipeline.context.snapshots.readable(self.snapshot)
+        return self.context.snapshots.readable(self.snapshot)
 
     def _facts(self) -> Iterator[pl.DataFrame]:
         """Facts of the documents' texts; those that no store holds are measured first."""
-        store = text_store(self.pipeline.objects)
+        store = text_store(self.context.objects)
         keys = self._readable["text_key"].unique(maintain_order=True)
         missing = store.missing(keys).to_frame()
         wanted = self._readable.unique("text_key", maintain_order=True)
@@ -106,7 +103,7 @@ class StageTable:
     def _chunks(self, columns: tuple[str, ...]) -> Iterator[pl.DataFrame]:
         """document_id and lists of its chunks, in slices of documents; null where the store has none."""
         for batch in self._readable.select("document_id", "text_key").iter_slices(DOCUMENTS):
-            stored = self.pipeline.context.chunks.collect(batch["text_key"], columns)
+            stored = self.context.chunks.collect(batch["text_key"], columns)
             yield batch.join(stored, left_on="text_key", right_on="key", how="left", maintain_order="left")
 
     def _vectors(self) -> Iterator[pl.DataFrame]:
@@ -115,14 +112,12 @@ class StageTable:
             keys = batch.filter(pl.col("embedding_key").list.len() > 0)["embedding_key"].explode()
             for start in range(0, keys.len(), VECTORS):
                 part = keys.slice(start, VECTORS).alias("key").to_frame()
-                stored = self.pipeline.context.embeddings.collect(part["key"], ("vector", "reason"))
+                stored = self.context.embeddings.collect(part["key"], ("vector", "reason"))
                 yield part.join(stored, on="key", how="left", maintain_order="left")
 
     def _gold(self) -> tuple[Profile, pl.DataFrame]:
         readable = set(self._readable["document_id"])
-        quarantined = self.pipeline.context.snapshots.quarantined(self.snapshot).select(
-            "document_id", "reason"
-        )
+        quarantined = self.context.snapshots.quarantined(self.snapshot).select("document_id", "reason")
         findings = check_gold(self.gold, readable, dict(quarantined.iter_rows()), self._gold_texts())
         return profile_gold(self.gold, findings, readable)
 
@@ -138,7 +133,7 @@ class StageTable:
     def _texts(self, documents: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """document_id, text_key and parsed text; a document whose text the store lacks is left out."""
         for (format,), part in documents.group_by(["format"], maintain_order=True):
-            store = document_store(self.pipeline.objects, str(format))
+            store = document_store(self.context.objects, str(format))
             for batch in part.iter_slices(DOCUMENTS):
                 for rows in store.get(batch["content_key"], ("text",)):
                     joined = batch.join(rows, left_on="content_key", right_on="key", maintain_order="left")

@@ -6,43 +6,48 @@ report, and Great Expectations is not imported.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from rag_assets.errors import GateRefused
+from rag_assets.index.base import Base
 from rag_assets.index.candidate import Spec
-from rag_assets.pipeline.profiles import StageTable, is_complete
+from rag_assets.ingest.context import IngestContext
 from rag_assets.quality import STAGES, Profile, QualityReport, Stage, StageReport, Suite, load_suite
 from rag_assets.quality.drift import drift
 from rag_assets.quality.files import QualityFiles
 from rag_assets.quality.profile import Figure, share
+from rag_assets.quality.stage_table import StageTable, is_complete
 from rag_assets.quality.tables import LANGUAGE_SHARE
 from rag_assets.store.files import warn
 from rag_assets.store.objects import ObjectLost
 
-if TYPE_CHECKING:
-    from rag_assets.pipeline.pipeline import Pipeline
+Published = Callable[[], Iterable[Base]]
+"""Gives what is published, newest first."""
 
 
-def check_quality(pipeline: Pipeline, stage: Stage, suites: Path | None) -> StageReport:
+def check_quality(
+    context: IngestContext, stage: Stage, suites: Path | None, published: Published
+) -> StageReport:
     """Judge one stage of the latest snapshot, unless that is done already.
 
     Args:
-        pipeline: whose stores hold the rows.
+        context: whose stores hold the rows.
         stage: documents, chunks and embeddings once they are made; gold whenever there is a gold set.
         suites: folder with the corpus's own suites; None for the built-in ones.
+        published: what drift is measured against.
 
     Raises:
         ConfigurationError: the extra ``quality`` is not installed, or a suite has mistakes.
         GoldSetError: the gold set has mistakes.
     """
     suite = load_suite(stage, suites)
-    files = QualityFiles(pipeline.objects, pipeline.corpus.name)
-    now = StageTable(pipeline, stage, pipeline.context.snapshots.latest())
-    then = _published(now)
+    files = QualityFiles(context.objects, context.corpus.name)
+    now = StageTable(context, stage, context.snapshots.latest())
+    then = _published(now, published)
     report = files.read_report(now.snapshot.digest)
     known = report.stage(stage)
     basis = (now.key, suite.digest, then.key if then else None)
@@ -53,38 +58,36 @@ def check_quality(pipeline: Pipeline, stage: Stage, suites: Path | None) -> Stag
     return judged
 
 
-def quality_report(pipeline: Pipeline, suites: Path | None) -> QualityReport:
-    """Judge all stages of the latest snapshot; the gold set only if the corpus has one."""
+def quality_report(context: IngestContext, suites: Path | None, published: Published) -> QualityReport:
+    """Judge all stages of the latest snapshot; the gold set only if the corpus has one. Arguments as above."""
     for stage in STAGES:
-        if stage != "gold" or pipeline.corpus.gold_path is not None:
-            check_quality(pipeline, stage, suites)
-    files = QualityFiles(pipeline.objects, pipeline.corpus.name)
-    return files.read_report(pipeline.context.snapshots.latest().digest)
+        if stage != "gold" or context.corpus.gold_path is not None:
+            check_quality(context, stage, suites, published)
+    files = QualityFiles(context.objects, context.corpus.name)
+    return files.read_report(context.snapshots.latest().digest)
 
 
-def require_quality(pipeline: Pipeline, suites: Path | None) -> None:
+def require_quality(context: IngestContext, suites: Path | None, published: Published) -> None:
     """Raise GateRefused naming the expectations of severity error that the latest snapshot does not meet."""
-    errors = [result for stage in quality_report(pipeline, suites).stages for result in stage.errors]
+    errors = [
+        result for stage in quality_report(context, suites, published).stages for result in stage.errors
+    ]
     if errors:
         named = "".join(f"\n  {result.stage}: {result.sentence}" for result in errors)
-        raise GateRefused(
-            f"{pipeline.corpus.name}: the data does not meet {len(errors)} expectations:{named}"
-        )
+        raise GateRefused(f"{context.corpus.name}: the data does not meet {len(errors)} expectations:{named}")
 
 
-def _published(now: StageTable) -> StageTable | None:
+def _published(now: StageTable, published: Published) -> StageTable | None:
     """The table that drift is measured against: the newest published one that differs, made under the same settings."""
     if now.stage == "gold":
         return None
-    pipeline = now.pipeline
-    for number in sorted(pipeline.log.versions(), reverse=True):
-        publication = pipeline.log.find(number)
-        if not _same_settings(now, publication.spec):
+    for base in published():
+        if not _same_settings(now, base.spec):
             return None
-        snapshot = pipeline.context.snapshots.find(publication.snapshot, publication.spec.snapshot)
+        snapshot = now.context.snapshots.find(base.snapshot, base.spec.snapshot)
         if snapshot is None:
             continue
-        then = StageTable(pipeline, now.stage, snapshot, number)
+        then = StageTable(now.context, now.stage, snapshot, base.number)
         # What was judged may be published by now; then it is compared with what was published before.
         if then.key != now.key:
             return then
@@ -93,8 +96,8 @@ def _published(now: StageTable) -> StageTable | None:
 
 def _same_settings(now: StageTable, spec: Spec) -> bool:
     """Whether two tables differ in their documents only."""
-    chunker = now.stage == "documents" or spec.chunker == now.pipeline.context.chunker.fingerprint
-    return chunker and (now.stage != "embeddings" or spec.embedder == now.pipeline.context.vectors)
+    chunker = now.stage == "documents" or spec.chunker == now.context.chunker.fingerprint
+    return chunker and (now.stage != "embeddings" or spec.embedder == now.context.vectors)
 
 
 def _judge(files: QualityFiles, suite: Suite, now: StageTable, then: StageTable | None) -> StageReport:
@@ -105,7 +108,7 @@ def _judge(files: QualityFiles, suite: Suite, now: StageTable, then: StageTable 
     if then is not None:
         try:
             baseline, _ = then.profile(files)
-            changes = now.pipeline.context.snapshots.changes(then.snapshot, now.snapshot)
+            changes = now.context.snapshots.changes(then.snapshot, now.snapshot)
             found = drift(profile, baseline, dict(changes.group_by("change").len().iter_rows()))
         except ObjectLost as error:
             warn(f"{error}. Drift from publication {then.publication} is not measured")
