@@ -41,10 +41,16 @@ def paragraphs(path: Path) -> list[str]:
 
 
 def positions(contract: str, below: str = "") -> list[set[int]]:
-    """Places in the table of a contract's layers, the lowest first."""
+    """Places in the table of a contract's layers, the lowest first; modules inside a folder are not in the table."""
     names = list(TABLE)
-    layers = reversed(CONTRACTS[contract]["layers"])
-    return [{names.index(f"{below}{name}") for name in layer.split(" | ")} for layer in layers]
+    return [{names.index(f"{below}{name}") for name in layer} for layer in layers(contract, below)]
+
+
+def layers(contract: str, below: str) -> list[list[str]]:
+    """What a contract's layers hold, the lowest first: without the modules inside a folder, which no table names."""
+    found = [layer.split(" | ") for layer in reversed(CONTRACTS[contract]["layers"])]
+    named = [[name for name in one if not below or (PACKAGE / below / name).is_dir()] for one in found]
+    return [layer for layer in named if layer]
 
 
 def test_the_table_names_every_folder_and_every_module_beside_them() -> None:
@@ -68,7 +74,5 @@ def test_the_table_has_the_order_of_the_contract(contract: str, below: str) -> N
 
 
 def test_the_folders_of_evaluation_have_the_order_of_the_contract() -> None:
-    layers = [name for name in reversed(CONTRACTS["evaluation"]["layers"]) if name != "files"]
-    assert [name for name in TABLE if name.startswith("evaluation/")] == [
-        f"evaluation/{name}" for name in layers
-    ]
+    found = [f"evaluation/{name}" for layer in layers("evaluation", "evaluation/") for name in layer]
+    assert [name for name in TABLE if name.startswith("evaluation/")] == found

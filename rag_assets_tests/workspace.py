@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,13 @@ from rag_assets.corpus import Corpus, load_corpus
 from rag_assets.ingest.chunking.tokens import TokenCounter
 from rag_assets.ingest.embedding.embedder import Embedder
 from rag_assets.ingest.embedding.open import open_embedder
+from rag_assets.ingest.making import make_snapshot
+from rag_assets.ingest.parsing.batch import DocumentCounts
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.pipeline.runs import summary
+from rag_assets.progress import silent
 from rag_assets.store.objects import ObjectStore
+from rag_assets.store.snapshots import Snapshot
 
 COLUMNS = (
     "chunk_id", "document_id", "uri", "title", "text", "heading_path", "position", "start", "end", "tokens", "metadata",
@@ -58,11 +62,16 @@ def run_stages(pipeline: Pipeline) -> None:
     pipeline.chunks()
     pipeline.embeddings()
     pipeline.candidate()
-    if pipeline.models is not None:
+    if pipeline.standards.models is not None:
         pipeline.answers()
         pipeline.judgements()
     pipeline.evaluate()
     pipeline.publish(reason="test", by="tests")
+
+
+def update_snapshot(pipeline: Pipeline, only: Collection[str] | None) -> tuple[Snapshot, DocumentCounts]:
+    """What the documents stage does after it has applied events."""
+    return make_snapshot(pipeline.context, pipeline.stream, silent, only)
 
 
 class Workspace:

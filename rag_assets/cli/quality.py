@@ -23,7 +23,7 @@ def quality(
     """Judge documents, chunks, vectors and gold questions of the last run. Publishes nothing."""
     from rag_assets.cli.terminal import say
     from rag_assets.pipeline.pipeline import Pipeline
-    from rag_assets.quality.stage import quality_report
+    from rag_assets.quality.stage import page_of, quality_report
     from rag_assets.quality.suite import copy_built_in
 
     with reported():
@@ -42,6 +42,6 @@ def quality(
                 say(f"{stage.stage}: {met} of {len(stage.results)} expectations are met")
                 for result in stage.failed:
                     say(f"  {result.severity}: {result.sentence}")
-            say(f"Report  {pipeline.quality_page}")
+            say(f"Report  {page_of(pipeline.context)}")
     if not report.passed:
         raise typer.Exit(FAILED)

@@ -1,4 +1,4 @@
-"""Chunks and vectors that the stores lack: made here, or by a stream and then looked for here.
+"""Documents, chunks and vectors that the stores lack: made here, or by a stream and then looked for here.
 
 documents to process → keys − keys present → (stream) → what is still missing → stage → tidy stores.
 What a stream did not come to is made here, so that a stage that ends well is complete.
@@ -6,7 +6,7 @@ What a stream did not come to is made here, so that a stage that ends well is co
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import polars as pl
 
@@ -14,9 +14,39 @@ from rag_assets.ingest.chunking.stage import ChunkCounts, chunk_missing
 from rag_assets.ingest.context import IngestContext
 from rag_assets.ingest.embedding.canary import check_canary
 from rag_assets.ingest.embedding.stage import EmbeddingCounts, embed_missing
+from rag_assets.ingest.parsing.batch import DocumentCounts
+from rag_assets.ingest.parsing.stage import update_documents
+from rag_assets.ingest.sources.open import open_sources
 from rag_assets.ingest.streaming import Ahead, StreamEngine
 from rag_assets.ingest.work import chunk_frames, restore, texts_of, without_vectors
 from rag_assets.progress import Progress
+from rag_assets.store.snapshots import Snapshot
+
+
+def make_snapshot(
+    context: IngestContext, stream: StreamEngine | None, progress: Progress, only: Collection[str] | None
+) -> tuple[Snapshot, DocumentCounts]:
+    """List the sources, or look at some documents only; read what may have changed and parse what is new.
+
+    Args:
+        context: the corpus.
+        stream: parses, and makes ahead what later stages look for; None has it parsed here.
+        progress: told how far it has come.
+        only: ids of the documents that may have changed; None lists everything.
+    """
+    corpus, objects = context.corpus, context.objects
+    prefixes = [source.prefix for source in corpus.sources]
+    found = update_documents(
+        objects,
+        corpus,
+        list(zip(prefixes, open_sources(corpus, objects), strict=True)),
+        only=only,
+        advance=lambda done, total: progress("documents", done, total),
+        process=None if stream is None else stream.documents,
+    )
+    if stream is not None:
+        _look_again(context, stream.ahead)
+    return found
 
 
 def make_chunks(
@@ -43,7 +73,7 @@ def make_chunks(
     made = Ahead()
     if stream is not None:
         made = stream.texts(wanted.unique("text_key"), advance)
-        look_again(context, made)
+        _look_again(context, made)
         missing = store.missing(missing)
     texts = texts_of(context.objects, documents, missing)
     counts = chunk_missing(store, context.chunker, texts, advance)
@@ -66,7 +96,7 @@ def make_vectors(
     made = Ahead()
     if stream is not None:
         made = stream.chunks(without_vectors(chunks, store, documents), advance)
-        look_again(context, made)
+        _look_again(context, made)
     frames = (
         frame.select(
             key="embedding_key",
@@ -92,7 +122,7 @@ def make_vectors(
     return counts
 
 
-def look_again(context: IngestContext, made: Ahead) -> None:
+def _look_again(context: IngestContext, made: Ahead) -> None:
     """Have the stores see what a stream wrote."""
     if made.seconds:
         context.refresh()

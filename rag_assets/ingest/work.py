@@ -10,7 +10,7 @@ import polars as pl
 from rag_assets import corpus as models
 from rag_assets.ingest.context import IngestContext
 from rag_assets.ingest.parsing.batch import document_store
-from rag_assets.ingest.parsing.stage import restore_texts
+from rag_assets.ingest.parsing.stage import check_quarantine, restore_texts
 from rag_assets.ingest.sources.open import open_sources
 from rag_assets.store.content import ContentStore
 from rag_assets.store.files import warn
@@ -35,6 +35,11 @@ class Made:
     digest: str
     chunker: str
     vectors: str
+
+
+def require_readable(context: IngestContext) -> None:
+    """Raise QuarantineExceeded if too large a part of the latest snapshot is quarantined."""
+    check_quarantine(context.snapshots, context.snapshots.latest(), context.corpus.parsing)
 
 
 def documents_to_process(context: IngestContext, made: Made | None) -> pl.DataFrame:

@@ -10,6 +10,7 @@ from rag_assets.evaluation.answers.asking import AskCounts
 from rag_assets.orchestration import metadata
 from rag_assets.orchestration.declare import data_version
 from rag_assets.orchestration.model_stage import ModelStage, model_asset
+from rag_assets.pipeline.model_stages import asked, missing_asked
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.store.digest import fingerprint
 
@@ -23,9 +24,9 @@ def answer_assets(corpus: Corpus, index: dg.AssetsDefinition) -> list[dg.AssetsD
         corpus,
         ModelStage(
             "answers",
-            missing=lambda pipeline: pipeline.missing_answers(),
+            missing=lambda pipeline: missing_asked(pipeline, "answers"),
             work=lambda pipeline: pipeline.answers(),
-            done=lambda pipeline: pipeline.asked("answers"),
+            done=lambda pipeline: asked(pipeline, "answers"),
             report=_asked,
         ),
         after=index,
@@ -41,9 +42,9 @@ def answer_assets(corpus: Corpus, index: dg.AssetsDefinition) -> list[dg.AssetsD
         corpus,
         ModelStage(
             "judgements",
-            missing=lambda pipeline: pipeline.missing_judgements(),
+            missing=lambda pipeline: missing_asked(pipeline, "judgements"),
             work=lambda pipeline: pipeline.judgements(),
-            done=lambda pipeline: pipeline.asked("judgements"),
+            done=lambda pipeline: asked(pipeline, "judgements"),
             report=_asked,
         ),
         after=answers,

@@ -31,6 +31,7 @@ from rag_assets.orchestration.quality import quality_results, quality_specs
 from rag_assets.orchestration.resources import ProgressFor, StoreResource
 from rag_assets.orchestration.tags import BY_TAG
 from rag_assets.orchestration.verification import verification_result, verification_spec
+from rag_assets.pipeline.model_stages import embedded, missing_embeddings
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.settings import Settings
 from rag_assets.store.digest import fingerprint
@@ -124,9 +125,9 @@ def corpus_assets(corpus: Corpus) -> list[dg.AssetsDefinition]:
         corpus,
         ModelStage(
             "embeddings",
-            missing=lambda pipeline: pipeline.missing_embeddings(),
+            missing=missing_embeddings,
             work=lambda pipeline: pipeline.embeddings(),
-            done=lambda pipeline: pipeline.embedded(),
+            done=embedded,
             report=_embedded,
         ),
         after=chunks,

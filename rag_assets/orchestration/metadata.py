@@ -117,8 +117,10 @@ def embeddings(pipeline: Pipeline, run_id: str, counts: EmbeddingCounts) -> Fact
 
 def _ahead(pipeline: Pipeline) -> Facts:
     """What a stream made in this stage of what later ones look for; nothing with ``engine: local``."""
-    made = pipeline.ahead
-    return {} if made is None else {"embedded_ahead": made.embedded, "poisoned_ahead": made.poisoned}
+    if pipeline.stream is None:
+        return {}
+    made = pipeline.stream.ahead
+    return {"embedded_ahead": made.embedded, "poisoned_ahead": made.poisoned}
 
 
 def candidate(found: Candidate, state: str) -> Facts:

@@ -9,6 +9,7 @@ from rag_assets.corpus import Corpus
 from rag_assets.orchestration.declare import check_spec
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.quality import Stage, StageReport
+from rag_assets.quality.stage import page_of
 
 CHECK = "quality"
 ASSET_OF: dict[Stage, str] = {
@@ -61,7 +62,7 @@ def _facts(pipeline: Pipeline, report: StageReport) -> dict[str, dg.MetadataValu
     ]
     figures = {name: value for name, value in report.numbers.items() if value is not None}
     return {
-        "report": dg.MetadataValue.path(pipeline.quality_page),
+        "report": dg.MetadataValue.path(page_of(pipeline.context)),
         **({"results": dg.MetadataValue.table(results)} if results else {}),
         "suite": dg.MetadataValue.text(report.suite),
         "compared_with": dg.MetadataValue.int(report.compared_with or 0),

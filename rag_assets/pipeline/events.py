@@ -8,7 +8,7 @@ and the next run ends in the same state.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from datetime import datetime
 from operator import add
@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from rag_assets.corpus import Corpus
 from rag_assets.errors import ConfigurationError, WorldError
 from rag_assets.events.inbox.event import Brought, Received
+from rag_assets.ingest.context import IngestContext
 from rag_assets.ingest.parsing.batch import DocumentCounts, parse_ahead
 from rag_assets.ingest.sources.open import open_sources
 from rag_assets.ingest.sources.push import PushSource
@@ -31,7 +33,6 @@ from rag_assets.store.snapshots import QUARANTINED, Snapshot, SnapshotStore
 
 if TYPE_CHECKING:
     from rag_assets.events.inbox import Inbox
-    from rag_assets.pipeline.pipeline import Pipeline
 
 
 @dataclass(slots=True)
@@ -45,9 +46,28 @@ class EventCounts:
     absent: int = 0  # of those applied: deletions and erasures of documents that were not there
 
 
+Update = Callable[[Collection[str] | None], tuple[Snapshot, DocumentCounts]]
+"""Looks at some documents by id, or at all, and commits the next snapshot."""
 _Done = tuple[Snapshot, DocumentCounts, EventCounts]
 PARTS = 8
 """Into how many parts the events of a failed run are divided: five runs find one event among 4,000."""
+
+
+def update_with_events(
+    context: IngestContext, inbox: Inbox | None, run_id: str, update: Update, *, only_events: bool
+) -> _Done:
+    """Bring the snapshot up to the sources, and to the events that wait where there is an inbox.
+
+    Arguments and errors as of ``apply_events``.
+
+    Raises:
+        ConfigurationError: ``only_events`` without an inbox.
+    """
+    if inbox is not None:
+        return apply_events(context, inbox, run_id, update, everything=not only_events)
+    if only_events:
+        raise ConfigurationError(f"{context.corpus.name}: set events, or run without only_events")
+    return *update(None), EventCounts()
 
 
 @dataclass(slots=True)
@@ -62,15 +82,19 @@ class _Run:
     erased: int = 0
 
 
-def apply_events(pipeline: Pipeline, inbox: Inbox, *, everything: bool) -> _Done:
+def apply_events(
+    context: IngestContext, inbox: Inbox, run_id: str, update: Update, *, everything: bool
+) -> _Done:
     """Bring the snapshot up to the events that wait, and to the sources.
 
     Events that a failed run had taken are tried again in parts, each for itself and after all others, so that
     a few runs later the one to blame fails alone.
 
     Args:
-        pipeline: the corpus's stages.
+        context: the corpus.
         inbox: where events wait.
+        run_id: under which events are taken.
+        update: brings the snapshot up to the sources.
         everything: list the sources whole; False looks only at the documents that events name.
 
     Returns:
@@ -80,22 +104,22 @@ def apply_events(pipeline: Pipeline, inbox: Inbox, *, everything: bool) -> _Done
         InboxUnavailable: its database did not answer, or another run applies events.
         SnapshotConflict: another run was faster.
     """
-    name = pipeline.corpus.name
-    settings = pipeline.corpus.events
+    name = context.corpus.name
+    settings = context.corpus.events
     assert settings is not None, "there is an inbox where the corpus file has events"
     with inbox.exclusive(name):
         inbox.give_up(name, settings.max_attempts)
         try:
             # Suspects come last: what fails before them is not their fault, and counts for none of them.
-            done = _apply(pipeline, inbox, _fresh(pipeline, inbox), everything)
+            done = _apply(context, inbox, _fresh(inbox, name, run_id), update, everything)
             for suspects in inbox.suspects(name):
                 size = -(-suspects.together // PARTS)
-                while part := inbox.take(name, pipeline.run_id, size, among=suspects):
-                    done = _summed(done, _apply(pipeline, inbox, [part], everything=False))
+                while part := inbox.take(name, run_id, size, among=suspects):
+                    done = _summed(done, _apply(context, inbox, [part], update, everything=False))
             return done
         except BaseException as error:
             if _is_blameless(error):
-                inbox.release(name, pipeline.run_id)
+                inbox.release(name, run_id)
             raise
 
 
@@ -107,31 +131,36 @@ def _is_blameless(error: BaseException) -> bool:
     return type(error).__name__ != "PanicException"
 
 
-def _fresh(pipeline: Pipeline, inbox: Inbox) -> Iterator[Sequence[Received]]:
+def _fresh(inbox: Inbox, corpus: str, run_id: str) -> Iterator[Sequence[Received]]:
     """All events that no run has failed over, batch by batch."""
-    while batch := inbox.take(pipeline.corpus.name, pipeline.run_id, among="fresh"):
+    while batch := inbox.take(corpus, run_id, among="fresh"):
         yield batch
 
 
 def _apply(
-    pipeline: Pipeline, inbox: Inbox, batches: Iterable[Sequence[Received]], everything: bool
+    context: IngestContext,
+    inbox: Inbox,
+    batches: Iterable[Sequence[Received]],
+    update: Update,
+    everything: bool,
 ) -> _Done:
-    name = pipeline.corpus.name
-    erasures = ErasureLog(pipeline.objects, name)
+    name = context.corpus.name
+    erasures = ErasureLog(context.objects, name)
     found, taken = _Run(), 0
     for batch in batches:
         taken += len(batch)
-        _carry_out(pipeline, inbox, erasures, batch, found)
-    before = pipeline.context.snapshots.latest()
+        _carry_out(context, inbox, erasures, batch, found)
+    before = context.snapshots.latest()
     if not everything and not taken and before.number:
         return before, DocumentCounts(), EventCounts()
-    snapshot, counts = pipeline.update_snapshot(None if everything else list(found.documents))
-    found.dead.update(_without_effect(pipeline, before, snapshot, found))
+    snapshot, counts = update(None if everything else list(found.documents))
+    found.dead.update(_without_effect(context, before, snapshot, found))
     _renew_marks(inbox, erasures, name, found)
     applied = [row for rows in found.documents.values() for row in rows if row not in found.dead]
-    absent = _already_absent(pipeline, before, found)
+    absent = _already_absent(context, before, found)
     if applied:
-        pipeline.log.flush()  # the inbox forgets at once on the disk, and what was pushed has no other copy
+        # The inbox forgets at once on the disk, and what was pushed has no other copy.
+        PublicationLog(context.objects, name).flush()
     inbox.applied(applied, snapshot.number, absent)
     inbox.dead(found.dead)
     return snapshot, counts, EventCounts(taken, len(applied), found.erased, len(found.dead), len(absent))
@@ -162,12 +191,12 @@ def acknowledge(inbox: Inbox, objects: ObjectStore, corpus: str) -> int:
 
 
 def _carry_out(
-    pipeline: Pipeline, inbox: Inbox, erasures: ErasureLog, batch: Sequence[Received], found: _Run
+    context: IngestContext, inbox: Inbox, erasures: ErasureLog, batch: Sequence[Received], found: _Run
 ) -> None:
     named = [received.change.document for received in batch]
-    corpus, snapshot = pipeline.corpus.name, pipeline.context.snapshots.latest().number
+    corpus, snapshot = context.corpus.name, context.snapshots.latest().number
     brought = _with_carried(inbox.brought(corpus, named), found)
-    actions = [*decide(batch, erasures.marks(), brought, pipeline.corpus.sources, snapshot)]
+    actions = [*decide(batch, erasures.marks(), brought, context.corpus.sources, snapshot)]
     erase = {action.document: action for action in actions if isinstance(action, Erase)}
     lift = {action.number: action.document for action in actions if isinstance(action, Lift)}
     # Marked before anything else: whatever happens next, no run reads the document again.
@@ -180,18 +209,18 @@ def _carry_out(
     found.erased += len(erase)
     if any(received.change.kind == "erase" for received in batch):
         # Caches forget at once: the next publication may be long in coming, or be refused.
-        deliver(pipeline.objects, pipeline.corpus)
+        deliver(context.objects, context.corpus)
     sources = {
         settings.prefix: source
         for settings, source in zip(
-            pipeline.corpus.sources, open_sources(pipeline.corpus, pipeline.objects), strict=True
+            context.corpus.sources, open_sources(context.corpus, context.objects), strict=True
         )
     }
     puts = [action for action in actions if isinstance(action, Put)]
     # What cannot be read does not take the place of what could.
     unreadable = parse_ahead(
-        pipeline.objects,
-        pipeline.corpus,
+        context.objects,
+        context.corpus,
         [(action.document, action.extension, action.content) for action in puts],
     )
     for action in actions:
@@ -208,7 +237,7 @@ def _carry_out(
                 if action.number in lift and all(
                     source.find(action.document) is None for source in sources.values()
                 ):
-                    found.dead[action.number] = _nowhere(pipeline)
+                    found.dead[action.number] = _nowhere(context.corpus)
                 found.referred.add(action.document)
             case Refuse():
                 found.dead[action.number] = action.reason
@@ -240,11 +269,13 @@ def _put(sources: Mapping[str, Source], action: Put) -> str | None:
     return None
 
 
-def _without_effect(pipeline: Pipeline, before: Snapshot, after: Snapshot, found: _Run) -> Mapping[int, str]:
+def _without_effect(
+    context: IngestContext, before: Snapshot, after: Snapshot, found: _Run
+) -> Mapping[int, str]:
     """Events whose document cannot be read, or is nowhere, and why."""
     columns = ("document_id", "status", "reason", "detail")
-    rows = pipeline.context.snapshots.rows_of(after, found.documents, columns)
-    known = _known(pipeline, before, found.referred)
+    rows = context.snapshots.rows_of(after, found.documents, columns)
+    known = _known(context, before, found.referred)
     dead: dict[int, str] = {}
     for document, reason, detail in (
         rows.filter(pl.col("status") == QUARANTINED).select("document_id", "reason", "detail").iter_rows()
@@ -253,20 +284,20 @@ def _without_effect(pipeline: Pipeline, before: Snapshot, after: Snapshot, found
             dead[found.brought[document]] = f"{reason}: {detail}"
     for document in found.referred - known - set(rows["document_id"]):
         if document in found.brought:
-            dead[found.brought[document]] = _nowhere(pipeline)
+            dead[found.brought[document]] = _nowhere(context.corpus)
     return dead
 
 
-def _known(pipeline: Pipeline, before: Snapshot, documents: Collection[str]) -> set[str]:
+def _known(context: IngestContext, before: Snapshot, documents: Collection[str]) -> set[str]:
     """Those of some documents that the snapshot before this run had; none where its rows are lost."""
     try:
-        return set(pipeline.context.snapshots.rows_of(before, documents, ("document_id",))["document_id"])
+        return set(context.snapshots.rows_of(before, documents, ("document_id",))["document_id"])
     except ObjectLost:
         return set()
 
 
-def _nowhere(pipeline: Pipeline) -> str:
-    prefixes = " or ".join(repr(source.prefix) for source in pipeline.corpus.sources)
+def _nowhere(corpus: Corpus) -> str:
+    prefixes = " or ".join(repr(source.prefix) for source in corpus.sources)
     return f"no source of the corpus holds this document; ids begin with {prefixes}"
 
 
@@ -295,10 +326,10 @@ def _renew_marks(inbox: Inbox, erasures: ErasureLog, corpus: str, found: _Run) -
     )
 
 
-def _already_absent(pipeline: Pipeline, before: Snapshot, found: _Run) -> Mapping[int, str]:
+def _already_absent(context: IngestContext, before: Snapshot, found: _Run) -> Mapping[int, str]:
     """Deletions and erasures of documents that were not there: done, but perhaps meant for another id."""
     leaving = {document for document in found.documents if document not in found.brought}
-    known = _known(pipeline, before, leaving)
+    known = _known(context, before, leaving)
     return {
         row: "no document of this id was in the corpus when the run began"
         for document in leaving - known

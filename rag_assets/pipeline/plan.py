@@ -19,6 +19,7 @@ from rag_assets.ingest.parsing.stage import check_quarantine
 from rag_assets.ingest.work import texts_to_embed
 from rag_assets.pipeline.pipeline import Pipeline
 from rag_assets.pipeline.quarantine import quarantined_documents
+from rag_assets.pipeline.unpublished import unpublished_documents
 from rag_assets.progress import Progress, silent
 from rag_assets.publication.verification import damage_of
 from rag_assets.store.files import warn
@@ -95,7 +96,7 @@ def plan(
         pipeline = Pipeline(overlay, here, run_id="plan", progress=progress)
         snapshot, documents, _ = pipeline.documents()
         chunks = pipeline.chunks()
-        texts = texts_to_embed(pipeline.context.chunks, pipeline.to_process())
+        texts = texts_to_embed(pipeline.context.chunks, unpublished_documents(pipeline.context, pipeline.log))
         missing = pipeline.context.embeddings.missing(texts["key"])
         tokens = int(texts.join(missing.to_frame(), on="key", how="semi")["tokens"].sum())
         # A run over texts without tokens tells no speed.

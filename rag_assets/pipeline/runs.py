@@ -7,16 +7,27 @@ of the one that was written last. All of this is statistics: what is damaged cou
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from rag_assets.store.objects import ObjectStore
 
+if TYPE_CHECKING:
+    from rag_assets.evaluation.answers.asking import AskCounts
+    from rag_assets.ingest.embedding.stage import EmbeddingCounts
+    from rag_assets.ingest.streaming import Ahead
+
 KEPT_RUNS = 50
+
+
+Counts = TypeVar("Counts", "AskCounts", "EmbeddingCounts")
 
 
 class _Made(TypedDict):
@@ -66,6 +77,19 @@ class RunRecords:
         self._objects.put(self._path(run_id), data)
         self._objects.put(self._last, data)
 
+    @contextmanager
+    def stage(self, run_id: str, stage: str) -> Iterator[dict[str, Any]]:
+        """Facts for the stage to fill in: recorded with the ``seconds`` that it took, unless it fails."""
+        started, facts = time.perf_counter(), dict[str, Any]()
+        yield facts
+        facts["seconds"] = time.perf_counter() - started
+        self.record(run_id, stage, facts)
+
+    def stages(self, run_id: str) -> dict[str, dict[str, Any]]:
+        """Facts of the stages that a run has come to, by stage."""
+        found: dict[str, dict[str, Any]] = self.of(run_id).get("stages", {})
+        return found
+
     def of(self, run_id: str) -> dict[str, Any]:
         """One run: run_id, started, ended, stages; empty when there is no record of it."""
         return self._read_run(self._path(run_id))
@@ -97,6 +121,20 @@ class RunRecords:
             return
         record[embedder] = {"tokens": tokens, "seconds": seconds, "measured": _now()}
         self._objects.put(self._throughput, json.dumps(record, indent=2).encode())
+
+    def streamed(self, embedder: str, made: Ahead) -> None:
+        """Remember how fast a stream embedded."""
+        if made.warm_tokens:
+            self.measured(embedder, made.warm_tokens, made.warm_seconds)
+        elif made.tokens:  # a cluster started, and parsed and chunked in the same time
+            self.measured(embedder, made.tokens, made.seconds, cold=True)
+
+    def embedded(self, embedder: str, counts: EmbeddingCounts, seconds: float) -> None:
+        """Remember how fast an embedder was in a stage that took so many seconds."""
+        if counts.warm_tokens:
+            self.measured(embedder, counts.warm_tokens, counts.warm_seconds)
+        elif counts.tokens:
+            self.measured(embedder, counts.tokens, seconds, cold=True)
 
     def tokens_per_second(self, embedder: str) -> float | None:
         """Measured throughput of an embedder (by fingerprint), or None if it never ran."""
@@ -146,6 +184,11 @@ def summary(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "reused_texts": max(0, embeddings.get("reused", 0) - made),
         "seconds": round(sum(stage.get("seconds", 0.0) for stage in stages.values()), 3),
     }
+
+
+def recorded(counts: type[Counts], facts: Mapping[str, Any]) -> Counts:
+    """Counts that a stage recorded, as far as its facts have them: a record is statistics, and may lack some."""
+    return counts(**{one.name: facts[one.name] for one in fields(counts) if one.name in facts})
 
 
 def _now() -> str:

@@ -77,6 +77,12 @@ def require_quality(context: IngestContext, suites: Path | None, published: Publ
         raise GateRefused(f"{context.corpus.name}: the data does not meet {len(errors)} expectations:{named}")
 
 
+def page_of(context: IngestContext) -> str:
+    """Where the report on the latest snapshot lies, as a path or URL."""
+    files = QualityFiles(context.objects, context.corpus.name)
+    return context.objects.uri(files.page(context.snapshots.latest().digest))
+
+
 def _published(now: StageTable, published: Published) -> StageTable | None:
     """The table that drift is measured against: the newest published one that differs, made under the same settings."""
     if now.stage == "gold":

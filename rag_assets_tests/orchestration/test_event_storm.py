@@ -33,6 +33,7 @@ from rag_assets.store.objects import ObjectStore
 from rag_assets.store.snapshots import SnapshotStore
 from rag_assets_tests.servers import PostgresServer, ValkeyServer
 from rag_assets_tests.stack import CACHE_VARIABLE, SECRET, SECRET_VARIABLE, Stack, running
+from rag_assets_tests.workspace import update_snapshot
 
 EVENTS = 10_000
 DOCUMENTS = 120
@@ -266,7 +267,7 @@ def test_every_event_takes_effect_once_whatever_is_killed(
     # A whole run finds nothing to do.
     objects, corpus = ObjectStore.open(stack.store), load_corpus(tmp_path / "corpora" / "handbook.yaml")
     before = SnapshotStore(objects, "handbook").latest()
-    assert Pipeline(objects, corpus, run_id="nightly", inbox=None).update_snapshot(None)[0] == before
+    assert update_snapshot(Pipeline(objects, corpus, run_id="nightly", inbox=None), None)[0] == before
     forgotten(service)
     inbox.close()
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from rag_assets.ingest.sources import FolderSource
 from rag_assets.store.erasures import Demand, ErasureLog
 from rag_assets.store.snapshots import SnapshotStore
-from rag_assets_tests.workspace import Workspace, document
+from rag_assets_tests.workspace import Workspace, document, update_snapshot
 
 NAMES = ("a.md", "b.md", "deep/c.md", "deep/d.txt", "e.xyz", "out.md")
 LONG_AGO = 1_700_000_000
@@ -67,17 +67,17 @@ def test_naming_what_changed_gives_the_state_that_listing_everything_gives(
     named, whole = fresh(root, "named"), fresh(root, "whole")
     edit(root / "documents", "first.md", 9)
     for workspace in (named, whole):
-        workspace.pipeline()[0].update_snapshot(None)
+        update_snapshot(workspace.pipeline()[0], None)
     for changes in rounds:
         for name, seed in changes:
             edit(root / "documents", name, seed)
-        named.pipeline()[0].update_snapshot([name for name, _ in changes])
-        whole.pipeline()[0].update_snapshot(None)
+        update_snapshot(named.pipeline()[0], [name for name, _ in changes])
+        update_snapshot(whole.pipeline()[0], None)
         assert visible(named)[0] == visible(whole)[0]
         assert visible(named)[1].equals(visible(whole)[1])
     # The nightly run finds nothing to do.
     before = SnapshotStore(named.objects, named.name).latest()
-    snapshot, counts = named.pipeline()[0].update_snapshot(None)
+    snapshot, counts = update_snapshot(named.pipeline()[0], None)
     assert (snapshot, counts.read) == (before, 0)
 
 
@@ -95,7 +95,7 @@ def test_what_is_not_named_is_neither_listed_nor_read(
         raise AssertionError("the source was listed")
 
     monkeypatch.setattr(FolderSource, "list", listed)
-    _, counts = workspace.pipeline()[0].update_snapshot(["1.md", "nowhere.md"])
+    _, counts = update_snapshot(workspace.pipeline()[0], ["1.md", "nowhere.md"])
     assert (counts.listed, counts.read, counts.changed) == (1, 1, 1)
 
 
@@ -103,7 +103,7 @@ def test_the_first_run_lists_everything_whatever_is_named(tmp_path: Path) -> Non
     workspace = Workspace(tmp_path, str(tmp_path / "store"))
     workspace.write("a.md", document(1))
     workspace.write("b.md", document(2))
-    snapshot, _ = workspace.pipeline()[0].update_snapshot(["a.md"])
+    snapshot, _ = update_snapshot(workspace.pipeline()[0], ["a.md"])
     assert snapshot.documents == 2
 
 
@@ -113,10 +113,10 @@ def test_limits_of_parsing_are_applied_by_the_next_whole_run_after_named_ones(tm
     workspace.write("a.md", "short")
     tight = {"max_bytes": 100, "max_quarantined_share": 1}
     workspace.configure(parsing=tight)
-    assert workspace.pipeline()[0].update_snapshot(None)[0].quarantined == 1
+    assert update_snapshot(workspace.pipeline()[0], None)[0].quarantined == 1
     workspace.configure(parsing={"max_quarantined_share": 1})
-    assert workspace.pipeline()[0].update_snapshot(["a.md"])[0].quarantined == 1
-    assert workspace.pipeline()[0].update_snapshot(None)[0].quarantined == 0
+    assert update_snapshot(workspace.pipeline()[0], ["a.md"])[0].quarantined == 1
+    assert update_snapshot(workspace.pipeline()[0], None)[0].quarantined == 0
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -129,8 +129,8 @@ def test_an_erased_document_stays_away_whatever_its_source_holds(tmp_path: Path,
     assert log.commit({"a.md": Demand("request 7", datetime.now(UTC), 1)}) == 1
     workspace.write("a.md", document(3))
     pipeline, _ = workspace.pipeline()
-    assert pipeline.update_snapshot(["a.md"] if named else None)[0].documents == 1
+    assert update_snapshot(pipeline, ["a.md"] if named else None)[0].documents == 1
     assert log.since(0) == ["a.md"]
     log.commit({}, ["a.md"])
-    assert pipeline.update_snapshot(["a.md"] if named else None)[0].documents == 2
+    assert update_snapshot(pipeline, ["a.md"] if named else None)[0].documents == 2
     assert log.since(0) == ["a.md"]

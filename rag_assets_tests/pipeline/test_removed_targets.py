@@ -56,7 +56,7 @@ def evaluated(made: Workspace) -> Report:
     pipeline.chunks()
     pipeline.embeddings()
     pipeline.candidate()
-    if pipeline.models is not None:
+    if pipeline.standards.models is not None:
         pipeline.answers()
         pipeline.judgements()
     return pipeline.evaluate()[0]

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from rag_assets.corpus import ANSWER_METRICS, Corpus
+from rag_assets.errors import ConfigurationError
 from rag_assets.evaluation.answers.generator import Generator
 from rag_assets.evaluation.answers.open import open_generator
 from rag_assets.evaluation.gate.targets import LostQuestion, StaleQuestion
@@ -66,6 +67,13 @@ class Standards:
         if answers is None:
             return None
         return open_generator(answers, self.objects), open_judge(answers, self.objects)
+
+    @property
+    def required_models(self) -> tuple[Generator, Judge]:
+        """``models``. Raises ConfigurationError where the corpus file does not ask for answers."""
+        if self.models is None:
+            raise ConfigurationError(f"{self.corpus.name}: set evaluation.answers to have questions answered")
+        return self.models
 
     def report_path(self, candidate: str, version: int) -> str:
         """Where the report on a candidate (its tag and Lance version) under these standards lies."""

@@ -45,6 +45,12 @@ class Ahead:
     warm_tokens: int = 0
     warm_seconds: float = 0.0
 
+    @property
+    def vectors(self) -> dict[str, float]:
+        """What was made of vectors, and how long it took: not the chunks stage's own work."""
+        names = ("embedded", "poisoned", "tokens", "vector_bytes", "seconds")
+        return {name: getattr(self, name) for name in names}
+
 
 class Before:
     """The chunk and embedding stores as they were when this was made."""

@@ -16,7 +16,7 @@ from rag_assets.errors import ConfigurationError, SourceUnavailable
 from rag_assets.ingest.streaming.job import Job
 from rag_assets.store.objects import ObjectStore
 from rag_assets_tests.ingest.streaming.corpora import RAY, fill, on, pipeline, workspace
-from rag_assets_tests.workspace import Workspace
+from rag_assets_tests.workspace import Workspace, update_snapshot
 
 pytestmark = pytest.mark.xdist_group("ray")  # two clusters on one machine want one port
 
@@ -62,7 +62,7 @@ def test_a_folder_that_only_the_driver_has_is_an_error_and_no_deletion(
 
     vars(stages)["stream"] = Elsewhere()
     with pytest.raises(SourceUnavailable):
-        stages.update_snapshot(None)
+        update_snapshot(stages, None)
     assert stages.context.snapshots.latest().number == 0
 
 
