@@ -4,5 +4,5 @@
 at fault) → ``gate`` (a verdict) → ``report`` (JSON, Parquet and one HTML page). ``candidate`` leads a
 candidate through all of them; ``files`` is a public name for CI jobs.
 
-Knows a search function, texts and numbers; not LanceDB, nor publications.
+Knows a search function, texts and numbers; not LanceDB, nor the log of publications.
 """

@@ -1,7 +1,8 @@
 """Documents → vectors: everything before the table, in the order of its folders.
 
 ``sources`` (what is there) → ``parsing`` (bytes → texts) → ``chunking`` (texts → pieces) → ``embedding`` (pieces →
-vectors); ``streaming`` makes the same in one stream, ahead of the stages. Each stage makes what the store lacks.
+vectors); ``streaming`` makes the same in one stream, ahead of the stages. ``context`` is what all of it works with,
+``work`` finds what is to be done, and ``making`` has each stage make what the store lacks.
 
 Knows documents, texts and vectors; not the table, nor questions, nor publications.
 """

@@ -126,10 +126,7 @@ class Pipeline:
         return counts
 
     def quality(self, stage: Stage) -> StageReport:
-        """Hold a stage of the latest snapshot against its suite. What was lost of it is made again first.
-
-        Raises as ``check_quality``.
-        """
+        """Hold a stage of the latest snapshot against its suite; see ``check_quality``. What was lost is made first."""
         check = partial(check_quality, self.context, stage, self.corpus.suites_path, self.log.bases)
         report = check()
         if report.complete:
