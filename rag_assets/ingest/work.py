@@ -37,9 +37,11 @@ class Made:
     vectors: str
 
 
-def require_readable(context: IngestContext) -> None:
-    """Raise QuarantineExceeded if too large a part of the latest snapshot is quarantined."""
-    check_quarantine(context.snapshots, context.snapshots.latest(), context.corpus.parsing)
+def require_readable(context: IngestContext) -> Snapshot:
+    """The latest snapshot. Raises QuarantineExceeded if too large a part of it is quarantined."""
+    snapshot = context.snapshots.latest()
+    check_quarantine(context.snapshots, snapshot, context.corpus.parsing)
+    return snapshot
 
 
 def documents_to_process(context: IngestContext, made: Made | None) -> pl.DataFrame:

@@ -18,20 +18,23 @@ from rag_assets.publication.candidates import Standing, latest_candidate, standi
 from rag_assets.publication.log import PublicationLog
 from rag_assets.publication.mending import mend
 from rag_assets.publication.verification import damage_of
+from rag_assets.store.snapshots import Snapshot
 
 BuildState = Literal["built"] | Standing
 
 
 def find_or_build(
     context: IngestContext,
+    snapshot: Snapshot,
     make_everything: Callable[[], None],
     progress: Progress,
     full_verify_rows: int | None = None,
 ) -> tuple[Candidate, BuildState]:
-    """Mend what damage left of the table and its log, then find the candidate of the latest snapshot or build it.
+    """Mend what damage left of the table and its log, then find the candidate of a snapshot or build it.
 
     Args:
         context: the corpus.
+        snapshot: the latest one.
         make_everything: makes all chunks and vectors that are lacking, those of unchanged documents, too.
         progress: told how far it has come.
         full_verify_rows: as of ``build_candidate``.
@@ -40,7 +43,7 @@ def find_or_build(
         The candidate, and whether it was built, was there from an earlier run, is what is
         published, or is held back because a rollback took it back (then: what is published).
     """
-    objects, name, snapshot = context.objects, context.corpus.name, context.snapshots.latest()
+    objects, name = context.objects, context.corpus.name
     mend(objects, name)
     head = PublicationLog(objects, name).head()
     spec = spec_of(context, snapshot)

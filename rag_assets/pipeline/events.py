@@ -58,10 +58,16 @@ def update_with_events(
 ) -> _Done:
     """Bring the snapshot up to the sources, and to the events that wait where there is an inbox.
 
-    Arguments and errors as of ``apply_events``.
+    Args:
+        context: the corpus.
+        inbox: where events wait; None leaves them there.
+        run_id: under which events are taken.
+        update: brings the snapshot up to the sources.
+        only_events: look only at the documents that events name, and list nothing.
 
     Raises:
         ConfigurationError: ``only_events`` without an inbox.
+        InboxUnavailable, SnapshotConflict: as of ``apply_events``.
     """
     if inbox is not None:
         return apply_events(context, inbox, run_id, update, everything=not only_events)

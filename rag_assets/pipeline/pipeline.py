@@ -7,6 +7,7 @@ and after a crash wherever it happened.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -79,28 +80,20 @@ class Pipeline:
     @cached_property
     def stream(self) -> StreamEngine | None:
         """Makes ahead what the stages look for; None where the stages themselves do the work."""
-        return open_engine(self.context)
+        # Opens the embedder: a model that cannot be found fails before a source is read.
+        return open_engine(self.context.fresh())
 
     def documents(self, *, only_events: bool = False) -> tuple[Snapshot, DocumentCounts, EventCounts]:
-        """Apply the events that wait, and bring the snapshot up to the sources.
-
-        Args:
-            only_events: look only at the documents that events name, and list nothing.
-
-        Raises:
-            ConfigurationError: ``only_events`` without an inbox.
-        """
+        """Apply the events that wait, and bring the snapshot up to the sources; see ``update_with_events``."""
         with self._stage("documents") as facts:
             check_store(self.objects)
-            embedder = self.context.embedder  # a model that cannot be found fails before anything is read
-            update = partial(make_snapshot, self.context, self.stream, self._progress)
             snapshot, counts, events = update_with_events(
-                self.context, self._inbox, self.run_id, update, only_events=only_events
+                self.context, self._inbox, self.run_id, self._update, only_events=only_events
             )
             facts |= {**asdict(counts), "snapshot": snapshot.number}
             facts |= {"events": asdict(events), "engine": self.corpus.engine}
             if self.stream is not None:
-                self.runs.streamed(embedder.fingerprint, self.stream.ahead)
+                self.runs.streamed(self.context.embedder.fingerprint, self.stream.ahead)
                 facts["ahead"] = asdict(self.stream.ahead)
         return snapshot, counts, events
 
@@ -145,9 +138,9 @@ class Pipeline:
     def candidate(self) -> tuple[Candidate, BuildState]:
         """Build and verify the index over the latest snapshot, unless it is there already; see ``find_or_build``."""
         with self._stage("candidate") as facts:
-            require_readable(self.context)
+            snapshot = require_readable(self.context)
             candidate, state = find_or_build(
-                self.context, self._make_everything, self._progress, self._full_verify_rows
+                self.context, snapshot, self._make_everything, self._progress, self._full_verify_rows
             )
             facts |= {"state": state, "version": candidate.version, "rows": candidate.chunks}
         return candidate, state
@@ -180,6 +173,10 @@ class Pipeline:
                 acknowledge(self._inbox, self.objects, self.corpus.name)
             facts |= {"published": new, "publication": found.number, "version": found.version}
         return found, new
+
+    def _update(self, only: Collection[str] | None) -> tuple[Snapshot, DocumentCounts]:
+        # Events were carried out by now: an erasure does not wait for the model to be found.
+        return make_snapshot(self.context, self.stream, self._progress, only)
 
     def _make_everything(self) -> None:
         self.chunks(everything=True)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from rag_assets.errors import NotPublished, StoreUnavailable
+from rag_assets.errors import ModelError, NotPublished, StoreUnavailable
 from rag_assets.events.inbox import Change, Inbox
 from rag_assets.events.inbox.event import Kind
 from rag_assets.invalidation.cache import AnswerCache
@@ -522,6 +522,19 @@ def during(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
         return take(*args, **bounds)
 
     monkeypatch.setattr(Inbox, "take", taking)
+
+
+def test_an_erasure_does_not_wait_for_a_model_that_cannot_be_found(place: Place) -> None:
+    corpus, objects = place.workspace.corpus, place.workspace.objects
+    place.accept(change("e1", "folder/a.md", "erase", 1))
+    nowhere = corpus.embedder.model_copy(update={"model": "/nowhere"})
+    broken = corpus.model_copy(update={"embedder": nowhere})
+    with pytest.raises(ModelError):
+        Pipeline(objects, broken, run_id="broken", inbox=place.inbox).documents(only_events=True)
+    assert "folder/a.md" in ErasureLog(objects, "handbook").erased()
+    assert place.states() == {"e1": "pending"}
+    place.apply()
+    assert place.documents() == set()
 
 
 def test_an_erasure_behind_a_rollback_that_holds_makes_the_run_red(place: Place) -> None:
