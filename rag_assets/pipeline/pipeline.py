@@ -25,7 +25,7 @@ from rag_assets.ingest.embedding.stage import EmbeddingCounts
 from rag_assets.ingest.making import make_chunks, make_snapshot, make_vectors
 from rag_assets.ingest.parsing.batch import DocumentCounts
 from rag_assets.ingest.streaming import StreamEngine, open_engine
-from rag_assets.ingest.work import require_readable, restore
+from rag_assets.ingest.work import documents_to_process, require_readable, restore
 from rag_assets.pipeline.building import BuildState, built_candidate, find_or_build
 from rag_assets.pipeline.evaluating import asked_versions, evaluated
 from rag_assets.pipeline.events import EventCounts, acknowledge, update_with_events
@@ -126,9 +126,7 @@ class Pipeline:
             return report
         match stage:
             case "documents":
-                restore(
-                    self.objects, self.corpus, unpublished_documents(self.context, self.log, everything=True)
-                )
+                restore(self.objects, self.corpus, documents_to_process(self.context, None))
             case "chunks":
                 self.chunks(everything=True)
             case "embeddings":

@@ -1,6 +1,7 @@
 """Stage: evaluate a candidate. Ask the gold questions, compare with what is published, decide, report.
 
-Run alone: ``evaluate_candidate(context, Standards(objects, corpus), candidate, None, seen=False, search=…)``.
+Run alone: ``evaluate_candidate(context, Standards(objects, corpus), candidate, None, seen=False,
+search=partial(open_search, context), stages={}, progress=silent)``.
 """
 
 from __future__ import annotations
