@@ -20,6 +20,7 @@ class Base:
         snapshot: number of the snapshot that it holds.
         spec: what it is made of.
         chunks: rows of the table.
+        report: path of the report with which it was published, below the store; empty when that is not known.
         facts, about: what its builder recorded.
     """
 
@@ -29,6 +30,7 @@ class Base:
     snapshot: int
     spec: Spec
     chunks: int
+    report: str
     facts: Mapping[str, Any]
     about: Mapping[str, Any]
 

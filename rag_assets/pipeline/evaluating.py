@@ -45,11 +45,14 @@ def evaluated(
     progress: Progress,
 ) -> tuple[Report, str]:
     """The report on a candidate and where it lies in the store; arguments as of ``evaluate_candidate``."""
+    base = _base_of(context, candidate)
+    lost = None if base else PublicationLog(context.objects, context.corpus.name).lost_head()
     return evaluate_candidate(
         context,
         standards,
         candidate,
-        _base_of(context, candidate),
+        lost.base if lost else base,
+        lost=lost is not None,
         seen=is_published(context.objects, context.corpus.name, candidate),
         search=partial(open_search, context),
         stages=stages,

@@ -207,6 +207,16 @@ class PublicationLog:
                     found[number] = self._read(number, version)
         return [found[number] for number in sorted(found)]
 
+    def lost_head(self) -> Publication | None:
+        """What readers saw last, by its record, where the index was lost with every tag; None where a tag is left."""
+        if self.versions():
+            return None
+        names = (_RECORD_NAME.search(info.path) for info in self._objects.list(self._root))
+        for number, version in sorted(((int(name[1]), int(name[2])) for name in names if name), reverse=True):
+            with suppress(ObjectLost):
+                return read_record(self._objects, self._path(number, version, "json"), RECORD)
+        return None
+
     def changes(self, publication: Publication) -> pl.DataFrame:
         """document_id and change (added, changed, removed) against the previous publication."""
         return read_parquet(

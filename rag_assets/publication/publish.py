@@ -146,7 +146,7 @@ def _passed_report(
         )
     problems = standards.problems(
         candidate.changes.get("removed", 0),
-        head.documents if head else 0,
+        candidate.base_documents,
         candidate.facts,
         report.stale,
         report.lost,

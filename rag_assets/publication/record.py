@@ -66,6 +66,7 @@ class Publication:
             self.snapshot,
             self.spec,
             self.chunks,
+            self.report,
             self.facts,
             self.about,
         )

@@ -215,14 +215,83 @@ def test_restoring_what_was_published_without_is_no_gain_that_hides_a_loss(
     assert row is not None and (row.improved, row.worse) == (0, 1)
 
 
-def test_what_was_gone_already_is_stale_and_not_counted(bare: Workspace) -> None:
+def test_what_was_gone_before_it_was_asked_for_is_stale_and_not_counted(bare: Workspace) -> None:
+    ask(bare, *(asked(thing) for thing in THINGS if thing != "rent"))
     remove(bare, "rent")
     bare.run()
+    ask(bare)
     bare.write("lift.md", page("lift") + "\nEdited.\n")
     report = evaluated(bare)
     assert ([one.question_id for one in report.stale], report.lost) == (["rent"], ())
     assert value(report) == 1.0
     assert any("Correct or retire them" in warning for warning in report.warnings)
+
+
+@pytest.mark.parametrize("kind", ["document", "passage"])
+def test_a_loss_that_was_published_counts_until_a_person_ends_it(bare: Workspace, kind: str) -> None:
+    questions = [asked(thing) for thing in THINGS]
+    if kind == "passage":
+        questions = [asked(thing, documents=[], passages=[fact(thing)]) for thing in THINGS]
+    ask(bare, *questions)
+    remove(bare, "rent")
+    bare.run()
+    assert published(bare) == 2, "no rule forbids it"
+    bare.write("lift.md", page("lift") + "\nEdited.\n")
+    bare.run()
+    # Two publications later, and now there is a rule.
+    configure(bare, ALL_FOUND)
+    bare.write("lift.md", page("lift") + "\nEdited again.\n")
+    report = refused(bare)
+    assert [one.question_id for one in report.lost] == ["rent"]
+    assert report.removed[0].startswith("gone since publication 1: ")
+    assert value(report) == pytest.approx(11 / 12)
+    ask(bare, *({**one, "retired": one["id"] == "rent"} for one in questions))
+    assert evaluated(bare).gate == "passed"
+
+
+def test_restoring_a_loss_that_was_published_ends_it_and_is_no_gain(bare: Workspace) -> None:
+    remove(bare, "rent")
+    bare.run()
+    bare.write("lift.md", page("lift") + "\nEdited.\n")
+    bare.run()
+    bare.write("rent.md", page("rent"))
+    report = evaluated(bare)
+    assert (report.lost, report.restored) == ((), ("rent",))
+    bare.run()
+    bare.write("lift.md", page("lift") + "\nEdited again.\n")
+    report = evaluated(bare)
+    assert (report.lost, report.restored) == ((), ())
+
+
+@pytest.mark.parametrize("gold", ["the same", "another one"])
+def test_a_lost_index_does_not_let_a_removal_through(bare: Workspace, gold: str) -> None:
+    configure(bare, ALL_FOUND)
+    shutil.rmtree(Path(bare.store) / "index")
+    if gold == "another one":
+        ask(bare, *(asked(thing) for thing in THINGS), asked("lift", id="again", question="And the lift?"))
+    remove(bare, "rent")
+    for _ in range(2):
+        report = evaluated(bare)
+        assert report.gate == "refused"
+        assert [one.question_id for one in report.lost] == ["rent"]
+        assert report.removed == (
+            "gone since publication 1: rent.md (1 question): restore it, or retire the question",
+        )
+        with pytest.raises(GateRefused, match="gone since publication 1"):
+            bare.run()
+    assert published(bare) == 0
+    bare.write("rent.md", page("rent"))
+    bare.run()
+    assert published(bare) == 1
+
+
+def test_lost_records_let_no_removal_be_refused_for_ever(bare: Workspace) -> None:
+    bare.write("extra.md", "# Extra\n\nNo question asks for this.\n")
+    bare.run()
+    shutil.rmtree(Path(bare.store) / "corpora")
+    (bare.documents / "extra.md").unlink()
+    bare.run()
+    assert "extra.md" not in set(bare.rows(vectors=False)["document_id"])
 
 
 def test_before_the_first_publication_nothing_is_lost(tmp_path: Path) -> None:

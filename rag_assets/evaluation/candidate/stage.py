@@ -1,7 +1,7 @@
 """Stage: evaluate a candidate. Ask the gold questions, compare with what is published, decide, report.
 
 Run alone: ``evaluate_candidate(context, Standards(objects, corpus), candidate, None, seen=False,
-search=partial(open_search, context), stages={}, progress=silent)``.
+lost=False, search=partial(open_search, context), stages={}, progress=silent)``.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from rag_assets.evaluation.candidate.answers import BATCH, AnsweredVersion, Vers
 from rag_assets.evaluation.candidate.targets import Targets, targets_of
 from rag_assets.evaluation.candidate.traces import diagnose_all
 from rag_assets.evaluation.gate.standards import Standards, max_unjudged_share
-from rag_assets.evaluation.gate.targets import comparable, counted
+from rag_assets.evaluation.gate.targets import NOTHING_LOST, LostTarget, comparable, counted, still_lost
 from rag_assets.evaluation.gold import GoldSet
 from rag_assets.evaluation.judging.answered import is_complete, with_answers
 from rag_assets.evaluation.judging.judge import Judge
 from rag_assets.evaluation.report.cost import Cost, cost_of
 from rag_assets.evaluation.report.details import DECIDING_METRIC
-from rag_assets.evaluation.report.files import read_report, write_report
+from rag_assets.evaluation.report.files import find_report, read_report, write_report
 from rag_assets.evaluation.report.report import Judged, Report, Subject, build_report
 from rag_assets.evaluation.search.evaluate import evaluate, no_questions
 from rag_assets.evaluation.search.measured import Measured
@@ -45,6 +45,7 @@ def evaluate_candidate(
     base: Base | None,
     *,
     seen: bool,
+    lost: bool,
     search: SearchOf,
     stages: Mapping[str, Any],
     progress: Progress,
@@ -57,6 +58,7 @@ def evaluate_candidate(
         candidate: what is evaluated.
         base: what it is compared with: what is published, or was before if that is the candidate.
         seen: whether readers see the candidate already.
+        lost: whether the base's index was lost, so that it cannot be searched any more.
         search: opens the search of a version.
         stages: what the run recorded of the stages before, for its costs.
         progress: told how far it has come.
@@ -64,14 +66,19 @@ def evaluate_candidate(
     corpus, about = context.corpus, context.embedder.about
     path = standards.report_path(candidate.tag, candidate.version)
     found = read_report(context.objects, path)
-    if found is not None and is_complete(found[1]) and _still_true(standards, base, found[0], seen):
+    if found is not None and is_complete(found[1]) and _still_true(standards, base, found[0], seen, lost):
         return found[0], path
     measure = partial(_measure, standards, search, progress)
     measured = measure(Version(candidate.tag, candidate.version))
     against = None
     if base is not None and standards.gold is not None:
-        against = (base, measure(Version(base.candidate, base.version)))
-    targets = targets_of(standards, context.snapshots, candidate, measured, against, seen=seen)
+        version = Version(base.candidate, base.version)
+        known = _on_record(standards, version)
+        if known is not None or not lost:
+            against = (base, known or measure(version))
+    held = None if base is None else (base, against[1] if against else None)
+    gone = _lost_before(context, base)
+    targets = targets_of(standards, context.snapshots, candidate, measured, held, gone, seen=seen)
     changes = targets.changes
     questions = counted(measured.figures, against[1].figures if against else None, changes)
     questions = with_slices(questions, _document_slices(context.snapshots, candidate, targets))
@@ -125,21 +132,34 @@ def evaluate_candidate(
         stale=changes.stale,
         lost=changes.lost,
         restored=changes.restored,
-        warnings=_warnings(candidate, quarantined, left_out),
+        warnings=_warnings(candidate, quarantined, left_out, base if lost else None),
     )
     write_report(context.objects, path, report, measured)
     return report, path
+
+
+def _lost_before(context: IngestContext, base: Base | None) -> Mapping[tuple[str, str], LostTarget]:
+    """What was lost when the base was published."""
+    report = find_report(context.objects, base.report) if base is not None and base.report else None
+    return NOTHING_LOST if report is None else still_lost(report.lost, report.compared_with)
 
 
 def _measure(standards: Standards, search: SearchOf, progress: Progress, version: Version) -> Measured:
     """A version's answers to the gold set; search is asked only if its answers are not on record."""
     if standards.gold is None:
         return Measured.of(no_questions(standards.search_metrics))
-    known = standards.measurements.read(version.tag)
-    if known is not None and (standards.models is None or is_complete(known.figures)):
+    known = _on_record(standards, version)
+    if known is not None:
         return known
     rows = _batches(standards, standards.gold, search, progress, version)
     return standards.measurements.write(version.tag, rows)
+
+
+def _on_record(standards: Standards, version: Version) -> Measured | None:
+    """A version's answers, where all of them are on record."""
+    known = standards.measurements.read(version.tag)
+    complete = known is not None and (standards.models is None or is_complete(known.figures))
+    return known if complete else None
 
 
 def _batches(
@@ -155,12 +175,12 @@ def _batches(
         progress("evaluation", done, len(gold.questions))
 
 
-def _still_true(standards: Standards, base: Base | None, report: Report, seen: bool) -> bool:
+def _still_true(standards: Standards, base: Base | None, report: Report, seen: bool, lost: bool) -> bool:
     """Whether a report says what a new one would."""
     if report.lost and report.gate == "refused" and seen:
         return False  # under other standards since: of what readers see, they have lost nothing
     # Publishing compares with the published version's evaluation, not with the report: it must be whole.
-    if base is None or standards.gold is None:
+    if base is None or lost or standards.gold is None:
         return True
     known = standards.measurements.read(base.candidate)
     return known is not None and is_complete(known.figures)
@@ -260,8 +280,12 @@ def _document_slices(snapshots: SnapshotStore, candidate: Candidate, targets: Ta
     )
 
 
-def _warnings(candidate: Candidate, quarantined: int, undiagnosed: int) -> list[str]:
+def _warnings(candidate: Candidate, quarantined: int, undiagnosed: int, lost: Base | None) -> list[str]:
     found = []
+    if lost is not None:
+        found.append(
+            f"The index was lost; what the store still tells of publication {lost.number} is compared with."
+        )
     if quarantined:
         found.append(f"{quarantined} documents are quarantined and cannot be found.")
     if candidate.facts.get("poisoned"):

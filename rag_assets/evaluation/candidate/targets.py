@@ -6,7 +6,7 @@ version and not in the other, or in neither: all of them once, for one read can 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -14,7 +14,13 @@ import polars as pl
 
 from rag_assets.evaluation.diagnosis.diagnosis import NOTHING_MISSING, Nowhere
 from rag_assets.evaluation.gate.standards import Standards
-from rag_assets.evaluation.gate.targets import Holdings, Presence, TargetChanges, compare_targets
+from rag_assets.evaluation.gate.targets import (
+    Holdings,
+    LostTarget,
+    Presence,
+    TargetChanges,
+    compare_targets,
+)
 from rag_assets.evaluation.gold.passages import PassageSearch
 from rag_assets.evaluation.gold.words import words
 from rag_assets.evaluation.search.measured import Measured
@@ -47,7 +53,8 @@ def targets_of(
     snapshots: SnapshotStore,
     candidate: Candidate,
     measured: Measured,
-    published: tuple[Base, Measured] | None,
+    published: tuple[Base, Measured | None] | None,
+    known: Mapping[tuple[str, str], LostTarget],
     *,
     seen: bool,
 ) -> Targets:
@@ -58,7 +65,8 @@ def targets_of(
         snapshots: of the corpus.
         candidate: what is evaluated.
         measured: the candidate's evaluation.
-        published: what is compared with, and its evaluation; None when there is nothing.
+        published: what is compared with, and its evaluation, if it could be asked; None when there is nothing.
+        known: what was lost when that was published.
         seen: whether readers see the candidate already.
     """
     gold, objects = standards.gold, standards.objects
@@ -74,26 +82,30 @@ def targets_of(
         changes = compare_targets(gold.questions, now, None, {})
         return Targets(changes, Nowhere(frozenset(), missing))
     base, evaluation = published
-    found_before = _found(evaluation, "passage")
+    found_before = frozenset[str]() if evaluation is None else _found(evaluation, "passage")
     unseen = missing - found_before  # search met them in neither version
     present: dict[str, Presence]
     try:
         earlier = _snapshot_of(snapshots, base)
         present = _documents(snapshots, earlier, wanted)
+        if evaluation is None:
+            unseen = _held_by_no_document(objects, snapshots, earlier, missing)
         restored = _held_by_no_document(objects, snapshots, earlier, found & passages - found_before)
         moved = _moved(snapshots, earlier, snapshot, present.keys() - now.documents.keys())
         rows = snapshots.rows_of(earlier, wanted, ("document_id", "source", "format", "metadata"))
     except ObjectLost as error:
         warn(f"{error}; what search found in publication {base.number} counts as what it holds")
-        present = dict.fromkeys(_found(evaluation, "document"), "held")
+        present = dict.fromkeys(frozenset() if evaluation is None else _found(evaluation, "document"), "held")
         restored, moved, rows = frozenset[str](), {}, None
     # What must be erased is not to be restored: the questions on it are stale.
-    for name in ErasureLog(objects, standards.corpus.name).erased() - now.documents.keys():
+    erased = ErasureLog(objects, standards.corpus.name).erased() - now.documents.keys()
+    for name in erased:
         present.pop(name, None)
-    before = Holdings(present, unseen | restored)
+    known = {key: target for key, target in known.items() if target.text not in erased}
+    before = Holdings(present, unseen | restored, base.number)
     if seen:
         before = before.at_most(now)  # readers see it already, and miss nothing that they had
-    changes = compare_targets(gold.questions, now, before, moved)
+    changes = compare_targets(gold.questions, now, before, moved, known)
     lost = [target.text for one in changes.lost for target in one.targets if target.kind != "passage"]
     return Targets(
         changes,

@@ -4,7 +4,8 @@ presence of every target in the candidate and in the published version → ``Tar
 what is compared. A pure function. A question falls under the first that applies:
 
 - *lost*: a target is worse off than in the published version (removed, quarantined, or a passage that no document
-  holds any more). The question counts 0 in every metric until a person restores the target or retires the question.
+  holds any more), or was lost when that was published, and is not back. The question counts 0 in every metric until
+  a person restores the target or retires the question.
 - *stale*: a document is in neither version. The question is not counted.
 - *restored*: a target is better off than in the published version. The question counts, but is not compared: the
   published version could not meet it, and what is no more than undone is no gain.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import polars as pl
@@ -37,6 +38,8 @@ class LostTarget(Value):
     text: str
     moved_to: str | None = None
     """A document of the candidate that holds the same text, or that is new and has the same file name."""
+    since: int | None = None
+    """The last publication that held it."""
 
 
 class LostQuestion(Value):
@@ -62,10 +65,12 @@ class Holdings:
     Attributes:
         documents: presence by document id; a document that is not named is absent.
         missing_passages: passages that no document holds; all others count as held.
+        publication: number of the version's publication, if it has one.
     """
 
     documents: Mapping[str, Presence]
     missing_passages: Collection[str] = frozenset()
+    publication: int | None = None
 
     def document(self, identity: str) -> Presence:
         """Whether a document is there."""
@@ -81,7 +86,12 @@ class Holdings:
             name: min(found, other.document(name), key=_ORDER.__getitem__)
             for name, found in self.documents.items()
         }
-        return Holdings(kept, {*self.missing_passages, *other.missing_passages})
+        return replace(
+            self, documents=kept, missing_passages={*self.missing_passages, *other.missing_passages}
+        )
+
+
+NOTHING_LOST: Mapping[tuple[str, str], LostTarget] = {}
 
 
 @dataclass(frozen=True)
@@ -97,8 +107,26 @@ class TargetChanges:
     restored: tuple[str, ...] = ()
 
 
+def still_lost(lost: Iterable[LostQuestion], publication: int | None) -> dict[tuple[str, str], LostTarget]:
+    """What was lost when a version was published, by the question's id and the target.
+
+    Args:
+        lost: of the report with which it was published.
+        publication: with which that report compares.
+    """
+    return {
+        (one.question_id, target.text): target.model_copy(update={"since": target.since or publication})
+        for one in lost
+        for target in one.targets
+    }
+
+
 def compare_targets(
-    questions: Iterable[Question], now: Holdings, before: Holdings | None, moved: Mapping[str, str]
+    questions: Iterable[Question],
+    now: Holdings,
+    before: Holdings | None,
+    moved: Mapping[str, str],
+    known: Mapping[tuple[str, str], LostTarget] = NOTHING_LOST,
 ) -> TargetChanges:
     """Sort out the questions whose targets changed.
 
@@ -107,24 +135,28 @@ def compare_targets(
         now: what the candidate holds.
         before: what the published version holds; None when there is none: then nothing is lost or restored.
         moved: where removed documents seem to be now, by their ids.
+        known: what was lost when the published version was published (``still_lost``).
     """
     lost, stale, restored = [], [], []
     earlier = now if before is None else before
     for question in questions:
-        removed = [
-            LostTarget(
-                kind="document" if now.document(name) == "absent" else "quarantined document",
-                text=name,
-                moved_to=moved.get(name),
-            )
-            for name in question.documents
-            if _ORDER[now.document(name)] < _ORDER[earlier.document(name)]
-        ]
-        removed += [
-            LostTarget(kind="passage", text=text)
-            for text in question.passages
-            if _ORDER[now.passage(text)] < _ORDER[earlier.passage(text)]
-        ]
+        removed = []
+        for name in question.documents:
+            old = known.get((question.id, name))
+            if _worse(now.document(name), earlier.document(name), old):
+                removed.append(
+                    LostTarget(
+                        kind="document" if now.document(name) == "absent" else "quarantined document",
+                        text=name,
+                        moved_to=moved.get(name) or (old.moved_to if old else None),
+                        since=old.since if old else earlier.publication,
+                    )
+                )
+        for text in question.passages:
+            old = known.get((question.id, text))
+            if _worse(now.passage(text), earlier.passage(text), old):
+                since = old.since if old else earlier.publication
+                removed.append(LostTarget(kind="passage", text=text, since=since))
         gone = tuple(name for name in question.documents if now.document(name) == "absent")
         if removed:
             lost.append(
@@ -137,6 +169,11 @@ def compare_targets(
         ) or any(_ORDER[now.passage(text)] > _ORDER[earlier.passage(text)] for text in question.passages):
             restored.append(question.id)
     return TargetChanges(tuple(lost), tuple(stale), tuple(restored))
+
+
+def _worse(now: Presence, before: Presence, known: LostTarget | None) -> bool:
+    """Whether a target is worse off than before, or is not back from where it was lost earlier."""
+    return _ORDER[now] < _ORDER[before if known is None else "held"]
 
 
 def counted(figures: pl.DataFrame, published: pl.DataFrame | None, changes: TargetChanges) -> pl.DataFrame:
@@ -200,6 +237,7 @@ def removed_in_words(lost: Sequence[LostQuestion], publication: int | None) -> t
 
 
 def _removed(target: LostTarget, count: int, publication: int | None) -> str:
+    publication = target.since or publication
     questions = "1 question" if count == 1 else f"{count} questions"
     retire = "retire the question" if count == 1 else "retire them"
     if target.kind == "passage":
