@@ -127,15 +127,14 @@ def parity(
     from dataclasses import asdict
 
     from rag_assets.cli.terminal import show_parity
-    from rag_assets.pipeline.parity import measure_parity
-    from rag_assets.pipeline.pipeline import Pipeline
+    from rag_assets.ingest.context import IngestContext
+    from rag_assets.ingest.parity import measure_parity
 
     with reported():
         settings, found = load(corpus)
         same = found.embedder.model_dump(exclude={"type", "endpoint", "vllm"})
         target = type(found.embedder).model_validate({**same, "type": other.value})
-        pipeline = Pipeline(open_store(settings), found, run_id="parity")
-        agreement = measure_parity(pipeline, target)
+        agreement = measure_parity(IngestContext(open_store(settings), found), target)
         if as_json:
             print_json({**asdict(agreement), "problem": agreement.problem})
         else:

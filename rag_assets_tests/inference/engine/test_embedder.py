@@ -17,7 +17,7 @@ from rag_assets.inference.engine import close_engines
 from rag_assets.ingest.embedding.open import open_embedder
 from rag_assets.ingest.embedding.parity import cosines
 from rag_assets.ingest.embedding.vllm import SLICE
-from rag_assets.pipeline.parity import measure_parity
+from rag_assets.ingest.parity import measure_parity
 from rag_assets_tests.inference.engine.conftest import SMALL, engines
 from rag_assets_tests.ingest.embedding.test_embedders import TEXTS, embed
 from rag_assets_tests.workspace import Workspace, document
@@ -62,7 +62,7 @@ def test_a_corpus_moves_from_sentence_transformers_to_vllm_and_embeds_nothing_ag
     before = workspace.rows()
     workspace.configure(embedder=VLLM)
     pipeline, _ = workspace.pipeline()
-    agreement = measure_parity(pipeline, Config(precision="float32"))
+    agreement = measure_parity(pipeline.context, Config(precision="float32"))
     assert agreement.problem is None
     assert agreement.min_cosine > 0.9999
     workspace.write("new.md", document(7))
