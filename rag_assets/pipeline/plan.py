@@ -15,6 +15,7 @@ from rag_assets.errors import QuarantineExceeded
 from rag_assets.evaluation.report.cost import cost_of
 from rag_assets.index.stage import spec_of
 from rag_assets.index.table import IndexUnavailable, open_table
+from rag_assets.ingest.context import IngestContext
 from rag_assets.ingest.parsing.stage import check_quarantine
 from rag_assets.ingest.work import texts_to_embed
 from rag_assets.pipeline.pipeline import Pipeline
@@ -94,23 +95,20 @@ def plan(
         # Here, and not on a cluster: its machines do not see what only this overlay holds.
         here = corpus.model_copy(update={"engine": "local", "ray": None})
         pipeline = Pipeline(overlay, here, run_id="plan", progress=progress)
+        context = pipeline.context
         snapshot, documents, _ = pipeline.documents()
         chunks = pipeline.chunks()
-        texts = texts_to_embed(pipeline.context.chunks, unpublished_documents(pipeline.context, pipeline.log))
-        missing = pipeline.context.embeddings.missing(texts["key"])
+        texts = texts_to_embed(context.chunks, unpublished_documents(context, pipeline.log))
+        missing = context.embeddings.missing(texts["key"])
         tokens = int(texts.join(missing.to_frame(), on="key", how="semi")["tokens"].sum())
         # A run over texts without tokens tells no speed.
-        speed = (
-            tokens_per_second
-            or pipeline.runs.tokens_per_second(pipeline.context.embedder.fingerprint)
-            or None
-        )
+        speed = tokens_per_second or pipeline.runs.tokens_per_second(context.embedder.fingerprint) or None
         seconds = 0.0 if not tokens else None if speed is None else tokens / speed
-        prices, model = corpus.evaluation.prices.models, str(pipeline.context.embedder.about["model"])
+        prices, model = corpus.evaluation.prices.models, str(context.embedder.about["model"])
         dimension = _dimension(objects, corpus)
         head = pipeline.log.head()
-        spec = spec_of(pipeline.context, snapshot)
-        # What is published is not held, whatever a rollback took back: as ``Pipeline.candidate`` has it.
+        spec = spec_of(context, snapshot)
+        # What is published is not held, whatever a rollback took back: as ``standing_candidate`` has it.
         changed = head is None or head.spec != spec or damage_of(overlay, corpus.name, head) is not None
         held = changed and head is not None and spec.digest in head.held
         return Plan(
@@ -126,19 +124,19 @@ def plan(
             embed_tokens=tokens,
             reuse=texts["key"].n_unique() - missing.len(),
             embed_seconds=None if seconds is None else round(seconds, 1),
-            embed_cost=_cost(pipeline, tokens, seconds),
+            embed_cost=_cost(context, tokens, seconds),
             unpriced=model if prices and model not in prices else None,
             currency=corpus.evaluation.prices.currency,
             vector_bytes=None if dimension is None else missing.len() * dimension * FLOAT_BYTES,
             publish=changed and not held,
             held=held,
-            problem=_problem(pipeline, snapshot),
-            quarantined_documents=quarantined_documents(pipeline.context.snapshots, snapshot),
+            problem=_problem(context, snapshot),
+            quarantined_documents=quarantined_documents(context.snapshots, snapshot),
         )
 
 
-def _cost(pipeline: Pipeline, tokens: int, seconds: float | None) -> float | None:
-    prices, model = pipeline.corpus.evaluation.prices, str(pipeline.context.embedder.about["model"])
+def _cost(context: IngestContext, tokens: int, seconds: float | None) -> float | None:
+    prices, model = context.corpus.evaluation.prices, str(context.embedder.about["model"])
     price = prices.models.get(model)
     if price is None or (price.per_hour and seconds is None):
         return None
@@ -155,11 +153,11 @@ def _dimension(objects: ObjectStore, corpus: Corpus) -> int | None:
     return None if table is None else int(table.schema.field("vector").type.list_size)
 
 
-def _problem(pipeline: Pipeline, snapshot: Snapshot) -> str | None:
+def _problem(context: IngestContext, snapshot: Snapshot) -> str | None:
     if snapshot.documents == 0 and snapshot.quarantined == 0:
         return "the sources hold no document"
     try:
-        check_quarantine(pipeline.context.snapshots, snapshot, pipeline.corpus.parsing)
+        check_quarantine(context.snapshots, snapshot, context.corpus.parsing)
     except QuarantineExceeded as error:
         return str(error)
     return None
