@@ -7,13 +7,11 @@ from pathlib import Path
 import pytest
 
 from rag_assets_tests.soak.record import PAGE, page, read_results
-from rag_assets_tests.soak.walk import Drawn, Walk
-
-DRAWN = Drawn(without=frozenset({"damage"}))  # until what it finds is mended
+from rag_assets_tests.soak.walk import Walk
 
 
 def walk(tmp_path: Path, store: str, seed: int, steps: int) -> None:
-    counts = Walk(seed, store, tmp_path / "walk", {}, print, DRAWN).play(steps, minutes=8)
+    counts = Walk(seed, store, tmp_path / "walk", {}, print).play(steps, minutes=8)
     assert counts.steps == steps
     assert counts.polled_reads > 0
 
