@@ -43,7 +43,6 @@ DOCUMENTS = {
     "owls.md": "---\ntitle: Owls\ntenant: birds\n---\n# Owls\n\nOwls hunt at night.\n\n## Food\n\nThey eat mice.\n",
     "penguins.html": "<html><head><title>Penguins</title></head><body><h1>Penguins</h1>"
     "<p>Penguins swim in cold water.</p></body></html>",
-    "herons.rst": "Herons\n======\n\nHerons stand in shallow rivers.\n\n.. note:: They wait for fish.\n",
     "storks.txt": "Storks nest on chimneys of old houses.\n",
     "broken.md": "\0\1\2 binary",
 }
