@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock, Thread
-from types import FrameType
 
 from rag_assets.orchestration.process import descendants
 
@@ -118,9 +117,8 @@ def interruptible(tell: Callable[[str], None]) -> Iterator[Interruption]:
     """
     found = Interruption()
     # Also where SIGINT is ignored, as in the background of a script: Dagster gives SIGTERM the handler of SIGINT.
-    before = {number: signal.signal(number, _raise) for number in OBEYED}
-    hook = sys.unraisablehook
-    sys.unraisablehook = _without_interrupts(hook)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in OBEYED}
+    unmute = _mute(found)
     wakeup = signal.set_wakeup_fd(found.writing.fileno(), warn_on_full_buffer=False)
     watching = Thread(target=found.watch, args=(tell,), name="interruption", daemon=True)
     watching.start()
@@ -128,7 +126,7 @@ def interruptible(tell: Callable[[str], None]) -> Iterator[Interruption]:
         yield found
     finally:
         if found.signal is None:
-            sys.unraisablehook = hook
+            unmute()
             signal.set_wakeup_fd(wakeup)
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -138,20 +136,30 @@ def interruptible(tell: Callable[[str], None]) -> Iterator[Interruption]:
             found.writing.close()
 
 
-def _raise(number: int, frame: FrameType | None) -> None:
-    # It strikes anywhere. A library that catches and logs it, as SQLAlchemy does where it closes a connection,
-    # has no handler, and Python would show the trace. The watching thread ends the process even so.
-    logging.lastResort = logging.NullHandler()
-    raise KeyboardInterrupt
+def _mute(found: Interruption) -> Callable[[], None]:
+    """Have Python show no trace of an exception that a signal raised and a library swallowed.
 
+    It strikes anywhere. Python shows what a finalizer drops, and what a library without a handler logs, as
+    SQLAlchemy does where it closes a connection. The watching thread ends the process even so.
 
-def _without_interrupts(
-    hook: Callable[[sys.UnraisableHookArgs], object],
-) -> Callable[[sys.UnraisableHookArgs], object]:
-    """A hook that is not told of an interrupt that Python drops, since it struck in a finalizer."""
+    Returns:
+        undoes it.
+    """
+    hook, last = sys.unraisablehook, logging.lastResort
 
-    def told(unraisable: sys.UnraisableHookArgs) -> None:
-        if not isinstance(unraisable.exc_value, KeyboardInterrupt):
-            hook(unraisable)
+    def working(record: logging.LogRecord) -> bool:
+        return found.signal is None
 
-    return told
+    def unraisable(dropped: sys.UnraisableHookArgs) -> None:
+        if found.signal is None:
+            hook(dropped)
+
+    def undo() -> None:
+        sys.unraisablehook = hook
+        if last is not None:
+            last.removeFilter(working)
+
+    sys.unraisablehook = unraisable
+    if last is not None:
+        last.addFilter(working)
+    return undo

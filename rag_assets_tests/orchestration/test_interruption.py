@@ -9,6 +9,8 @@ import pytest
 
 PROGRAM = """
 import logging, os, signal, sys, time
+from contextlib import nullcontext
+from dagster._core.errors import raise_execution_interrupts
 from rag_assets.orchestration.interruption import interruptible
 
 def say(line):
@@ -27,17 +29,18 @@ def caught():
     except BaseException:
         logging.getLogger("library").exception("closing a connection")
 
-with interruptible(say):
+with interruptible(say), {handlers}:
     {moment}()
     time.sleep(60)
 """
 
 
+@pytest.mark.parametrize("handlers", ["nullcontext()", "raise_execution_interrupts()"])
 @pytest.mark.parametrize("moment", ["Collected", "caught"])
 def test_a_signal_that_a_finalizer_or_a_library_swallows_ends_the_process_without_a_trace(
-    moment: str,
+    moment: str, handlers: str
 ) -> None:
-    program = PROGRAM.format(moment=moment)
+    program = PROGRAM.format(moment=moment, handlers=handlers)
     ended = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=False
     )
