@@ -79,6 +79,19 @@ def printable(text: str) -> str:
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]", "\ufffd", text)
 
 
+def well_formed(text: str) -> str:
+    """Text that UTF-8 and databases can hold: surrogate pairs joined, lone surrogates and null characters replaced."""
+    if "\x00" in text:
+        text = text.replace("\x00", "\ufffd")
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
 def install(extra: str) -> str:
     """The command that adds an extra, as it is written in a checkout; no registry has this package."""
     return f".venv/bin/pip install -c constraints.txt -e '.[{extra}]'"

@@ -10,8 +10,10 @@ from __future__ import annotations
 import getpass
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from rag_assets.errors import well_formed
 
 
 class Settings(BaseSettings):
@@ -40,6 +42,11 @@ class Settings(BaseSettings):
         default_factory=lambda: _user(),
         description="Who publishes and rolls back, for the publication log; default: the user's name. RAG_BY.",
     )
+
+    @field_validator("by")
+    @classmethod
+    def _can_be_recorded(cls, by: str) -> str:
+        return well_formed(by)
 
 
 def _user() -> str:

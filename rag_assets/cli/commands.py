@@ -14,6 +14,7 @@ from rag_assets.cli.common import (
     WRONG_USE,
     AsJson,
     CorpusName,
+    Reason,
     Wait,
     check_gold,
     fail,
@@ -22,6 +23,7 @@ from rag_assets.cli.common import (
     open_store,
     patience,
     print_json,
+    readable,
     reported,
 )
 from rag_assets.corpus import json_schema, load_corpora
@@ -55,7 +57,7 @@ class EmbedderType(StrEnum):
 @app.command()
 def run(
     corpus: CorpusName,
-    reason: Annotated[str, typer.Option(help="Why, for the publication log.")] = "run",
+    reason: Reason = "run",
     wait: Wait = WAIT_SECONDS,
     as_json: AsJson = False,
 ) -> None:
@@ -161,11 +163,12 @@ def status(corpus: CorpusName, as_json: AsJson = False) -> None:
 @app.command()
 def query(
     corpus: CorpusName,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="The question.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The question.", callback=readable)],
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Hits, at most.")] = 5,
     mode: Annotated[SearchMode, typer.Option(help="How to search.")] = SearchMode.hybrid,
     where: Annotated[
-        str | None, typer.Option(help="SQL condition on the table's columns, e.g. \"tenant = 'a'\".")
+        str | None,
+        typer.Option(help="SQL condition on the table's columns, e.g. \"tenant = 'a'\".", callback=readable),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -208,7 +211,7 @@ def rollback(
     to: Annotated[
         int | None, typer.Option(min=1, help="Publication to go to; default: the one before the newest.")
     ] = None,
-    reason: Annotated[str, typer.Option(help="Why, for the publication log.")] = "",
+    reason: Reason = "",
     as_json: AsJson = False,
 ) -> None:
     """Make another retained publication what readers see; atomic, like a publish."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rag_assets.corpus import Corpus, load_corpus
-from rag_assets.errors import ConfigurationError, GateRefused, GoldSetError, RagAssetsError
+from rag_assets.errors import ConfigurationError, GateRefused, GoldSetError, RagAssetsError, well_formed
 from rag_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,7 +22,20 @@ if TYPE_CHECKING:
 
 FAILED, WRONG_USE, REFUSED = 1, 2, 3
 
-CorpusName = Annotated[str, typer.Argument(metavar="CORPUS", help="Name of a corpus file, without .yaml.")]
+
+def readable(text: str | None) -> str | None:
+    """A text of the command line that can be recorded, compared and shown: bytes that are no UTF-8 are replaced.
+
+    The callback of every argument and option that takes text.
+    """
+    return None if text is None else well_formed(text)
+
+
+CorpusName = Annotated[
+    str,
+    typer.Argument(metavar="CORPUS", help="Name of a corpus file, without .yaml.", callback=readable),
+]
+Reason = Annotated[str, typer.Option("--reason", help="Why, for the publication log.", callback=readable)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Wait = Annotated[
     float,

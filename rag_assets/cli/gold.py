@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from rag_assets.cli.common import FAILED, AsJson, CorpusName, load, open_store, print_json, reported
+from rag_assets.cli.common import FAILED, AsJson, CorpusName, load, open_store, print_json, readable, reported
 from rag_assets.errors import ConfigurationError
 
 app = typer.Typer(help="Gold questions: import, check, split, propose.", no_args_is_help=True)
@@ -31,7 +31,9 @@ def import_(
     documents: Annotated[
         Path | None, typer.Option(help="Folder to write the documents to that came with the questions.")
     ] = None,
-    split: Annotated[str, typer.Option(help="BEIR: which judgements, qrels/<split>.tsv.")] = "test",
+    split: Annotated[
+        str, typer.Option(help="BEIR: which judgements, qrels/<split>.tsv.", callback=readable)
+    ] = "test",
     column: Annotated[
         list[str] | None, typer.Option(help="CSV: FIELD=HEADER where a header is not the field's name.")
     ] = None,

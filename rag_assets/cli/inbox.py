@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rag_assets.cli.common import FAILED, AsJson, CorpusName, fail, load, print_json, reported
+from rag_assets.cli.common import FAILED, AsJson, CorpusName, fail, load, print_json, readable, reported
 from rag_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Events: list, show, retry, drop.", no_args_is_help=True)
 
-EventId = Annotated[str, typer.Argument(metavar="EVENT", help="Id of the event.")]
+EventId = Annotated[str, typer.Argument(metavar="EVENT", help="Id of the event.", callback=readable)]
 
 
 class EventState(StrEnum):
@@ -33,7 +33,9 @@ class EventState(StrEnum):
 
 @app.command("list")
 def list_(
-    corpus: Annotated[str | None, typer.Argument(metavar="[CORPUS]", help="Default: all corpora.")] = None,
+    corpus: Annotated[
+        str | None, typer.Argument(metavar="[CORPUS]", help="Default: all corpora.", callback=readable)
+    ] = None,
     state: Annotated[EventState | None, typer.Option(help="Only changes in this state.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Changes, at most.")] = 50,
     as_json: AsJson = False,
@@ -86,7 +88,7 @@ def retry(corpus: CorpusName, event: EventId, as_json: AsJson = False) -> None:
 def drop(
     corpus: CorpusName,
     event: EventId,
-    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    reason: Annotated[str, typer.Option(help="Why, for the record.", callback=readable)] = "",
     as_json: AsJson = False,
 ) -> None:
     """Set the pending and dead changes of an event aside for good. Their record stays, their content goes."""

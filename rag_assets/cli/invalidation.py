@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rag_assets.cli.common import FAILED, AsJson, CorpusName, load, open_store, print_json, reported
+from rag_assets.cli.common import FAILED, AsJson, CorpusName, load, open_store, print_json, readable, reported
 from rag_assets.corpus import Corpus
 from rag_assets.errors import ConfigurationError
 
@@ -47,7 +47,9 @@ def deliver(corpus: CorpusName, as_json: AsJson = False) -> None:
 @app.command()
 def retry(
     corpus: CorpusName,
-    target: Annotated[str | None, typer.Option(help="Only this target; default: all.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Only this target; default: all.", callback=readable)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell at once, and also what was given up: as one notice up to what readers see now."""

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from rag_assets.cli.common import reported
+from rag_assets.cli.common import readable, reported
 from rag_assets.settings import Settings
 
 
 def webhooks(
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine's.")
+        str,
+        typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine's.", callback=readable),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
 ) -> None:

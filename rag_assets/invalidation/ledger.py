@@ -6,7 +6,6 @@ Who is killed between a delivery and its entry leaves the old ledger, and the ne
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from rag_assets.invalidation.notice import Span
+from rag_assets.store.files import json_bytes
 from rag_assets.store.objects import ObjectNotFound, ObjectStore
 
 FIRST_PAUSE = timedelta(seconds=30)
@@ -203,7 +203,7 @@ def read_ledger(objects: ObjectStore, corpus: str, target: str) -> Ledger | None
 
 def write_ledger(objects: ObjectStore, corpus: str, ledger: Ledger) -> None:
     """Write a target's ledger, whole."""
-    objects.put(_path(corpus, ledger.target), json.dumps(asdict(ledger), indent=2).encode())
+    objects.put(_path(corpus, ledger.target), json_bytes(asdict(ledger)))
 
 
 def _path(corpus: str, target: str) -> str:

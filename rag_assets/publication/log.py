@@ -37,7 +37,7 @@ from rag_assets.index.candidate import CHANGES
 from rag_assets.index.lance_files import FOLDER, TagFile, read_tag_files
 from rag_assets.index.table import IndexUnavailable, drop_tag, tags_at, translated
 from rag_assets.publication.record import RECORD, Publication, remade
-from rag_assets.store.files import ObjectDamaged, parquet_bytes, read_parquet, read_record, warn
+from rag_assets.store.files import ObjectDamaged, json_bytes, parquet_bytes, read_parquet, read_record, warn
 from rag_assets.store.objects import ObjectLost, ObjectNotFound, ObjectStore
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ class PublicationLog:
         """
         tags = tags_at(self._objects, self._corpus, publication.version)
         publication = replace(publication, time=datetime.now(UTC).isoformat(timespec="seconds"))
-        record = json.dumps(asdict(publication), indent=2).encode()
+        record = json_bytes(asdict(publication))
         self._forget_lost(publication)
         # Some stores tell times of modification in whole seconds; within one, the name tells the order.
         name = f"{time.time_ns():020d}-{uuid.uuid4().hex}.json"
@@ -348,7 +348,7 @@ class PublicationLog:
         try:
             read_record(self._objects, path, RECORD)
         except ObjectLost:
-            self._objects.put(path, json.dumps(asdict(self._read(number, version)), indent=2).encode())
+            self._objects.put(path, json_bytes(asdict(self._read(number, version))))
 
     def _read(self, number: int, version: int) -> Publication:
         """A publication by its record, by the claim that won, or by what else the store knows of its version."""

@@ -9,7 +9,6 @@ Run alone: ``verify_published(objects, "handbook")``.
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,7 +31,7 @@ from rag_assets.ingest.embedding.stage import SCHEMA as EMBEDDINGS
 from rag_assets.publication.log import PublicationLog
 from rag_assets.publication.record import Publication
 from rag_assets.store.content import ContentStore
-from rag_assets.store.files import read_record, warn
+from rag_assets.store.files import json_bytes, read_record, warn
 from rag_assets.store.objects import ObjectLost, ObjectStore
 from rag_assets.store.snapshots import SnapshotStore
 
@@ -96,7 +95,7 @@ def verify_published(objects: ObjectStore, corpus: str) -> Verification:
         **asdict(compared),
         problem=problem,
     )
-    objects.put(_path(corpus), json.dumps(asdict(found), indent=2).encode())
+    objects.put(_path(corpus), json_bytes(asdict(found)))
     return found
 
 

@@ -20,7 +20,6 @@ it is needed.
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from collections import OrderedDict
@@ -34,7 +33,7 @@ import polars as pl
 
 from rag_assets.errors import StoreUnavailable
 from rag_assets.store.digest import digest
-from rag_assets.store.files import ObjectDamaged, parquet_bytes, read_parquet, warn
+from rag_assets.store.files import ObjectDamaged, json_bytes, parquet_bytes, read_parquet, warn
 from rag_assets.store.key_index import ENTRIES, KEY, KeyIndex
 from rag_assets.store.objects import ObjectLost, ObjectNotFound, ObjectStore
 
@@ -109,7 +108,7 @@ class ContentStore:
         with self._lock:
             present = self._load()
         if not present.keys and not present.indexed:
-            self._objects.put(f"{self._root}/about.json", json.dumps(self._about, indent=2).encode())
+            self._objects.put(f"{self._root}/about.json", json_bytes(self._about))
         rows = rows.select(self.schema.names()).cast(self.schema)
         data = parquet_bytes(rows)
         shard = _shard_of(rows)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import polars as pl
 from pydantic import TypeAdapter, ValidationError
 
-from rag_assets.errors import StoreUnavailable, redacted
+from rag_assets.errors import StoreUnavailable, redacted, well_formed
 from rag_assets.store.advice import advice
 from rag_assets.store.objects import ObjectLost, ObjectNotFound, ObjectStore
 
@@ -31,6 +32,11 @@ def parquet_bytes(frame: pl.DataFrame) -> bytes:
     buffer = io.BytesIO()
     frame.write_parquet(buffer, compression="zstd", compression_level=1)
     return buffer.getvalue()
+
+
+def json_bytes(record: Any) -> bytes:
+    """A record as JSON, for one atomic put; it can be read again whatever people and servers wrote."""
+    return well_formed(json.dumps(record, indent=2, ensure_ascii=False)).encode()
 
 
 def read_parquet(

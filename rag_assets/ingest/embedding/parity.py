@@ -7,7 +7,6 @@ vectors count as the other's: nothing is embedded again when the backend changes
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from rag_assets.ingest.embedding.embedder import Embedder
-from rag_assets.store.files import ObjectDamaged
+from rag_assets.store.files import ObjectDamaged, json_bytes
 from rag_assets.store.objects import ObjectStore
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ class ParityLog:
 
     def record(self, fingerprint: str, parity: Parity) -> None:
         """Make an embedder's vectors count as another one's from now on."""
-        self._objects.put(_path(fingerprint), json.dumps(asdict(parity), indent=2).encode())
+        self._objects.put(_path(fingerprint), json_bytes(asdict(parity)))
 
     def uri(self, fingerprint: str) -> str:
         """Where the record of an embedder lies, or would."""

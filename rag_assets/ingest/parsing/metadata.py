@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rag_assets.errors import well_formed
 from rag_assets.ingest.parsing.bounds import MAX_METADATA, MAX_NAME, MAX_VALUE
 from rag_assets.ingest.parsing.document import JSON, WARNINGS
 
@@ -67,19 +68,6 @@ def bounded(values: Mapping[Any, Any]) -> tuple[dict[str, JSON], list[str]]:
         if copy.cut:
             warnings.append(f"The metadata value {name!r} was cut: a text may have {MAX_VALUE:,} characters.")
     return kept, warnings
-
-
-def well_formed(text: str) -> str:
-    """Text that UTF-8 and databases can hold: surrogate pairs joined, lone surrogates and null characters replaced."""
-    if "\x00" in text:
-        text = text.replace("\x00", "\ufffd")
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 def _count(values: Iterable[Any], depth: int, counted: int) -> int:

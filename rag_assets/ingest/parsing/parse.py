@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata as distributions
 
+from rag_assets.errors import well_formed
 from rag_assets.ingest.parsing.bounds import MAX_TITLE, MAX_WARNINGS, shortened
 from rag_assets.ingest.parsing.document import ParsedDocument, Unparseable
 from rag_assets.ingest.parsing.headings import long_headings
-from rag_assets.ingest.parsing.metadata import bounded, well_formed
+from rag_assets.ingest.parsing.metadata import bounded
 from rag_assets.ingest.parsing.sniff import check_type
 from rag_assets.store.digest import digest
 

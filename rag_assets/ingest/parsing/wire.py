@@ -17,10 +17,9 @@ from dataclasses import asdict, dataclass
 from socket import socket
 from typing import Any, get_args
 
-from rag_assets.errors import printable
+from rag_assets.errors import printable, well_formed
 from rag_assets.ingest.parsing.bounds import MAX_TITLE
 from rag_assets.ingest.parsing.document import ParsedDocument, Reason, Rejection
-from rag_assets.ingest.parsing.metadata import well_formed
 
 FRAME, HEAD = struct.Struct(">Q"), struct.Struct(">I")
 HEAD_BYTES = 200_000
