@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from rag_assets.corpus.base import Group
+from rag_assets.corpus.base import Group, Place
 from rag_assets.corpus.endpoint import Endpoint
 from rag_assets.corpus.vllm import Vllm
 
@@ -127,7 +126,7 @@ class Prices(Group):
 class Evaluation(Group):
     """How candidates are measured."""
 
-    gold: Path | None = Field(
+    gold: Place | None = Field(
         default=None,
         description="Gold set (JSON Lines), relative to the corpus file. Unset: no questions are asked.",
     )

@@ -43,6 +43,7 @@ from rag_assets.corpus.invalidation import Invalidation
 from rag_assets.corpus.quality import Quality
 from rag_assets.corpus.ray import Ray
 from rag_assets.corpus.sources import S3_URL_PATTERN, S3Source, Source
+from rag_assets.errors import ConfigurationError
 
 NAME_PATTERN = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$"
 PATTERNS_IN_WORDS = {
@@ -173,8 +174,17 @@ class Corpus(Group):
         return corpus
 
     def resolve(self, path: Path) -> Path:
-        """A path of the corpus file, made absolute: relative ones start at the file's folder."""
-        return (self._folder / path.expanduser()).resolve()
+        """A path of the corpus file, made absolute: relative ones start at the file's folder.
+
+        Raises:
+            ConfigurationError: it leads nowhere, such as a link to itself.
+        """
+        try:
+            return (self._folder / path.expanduser()).resolve()
+        except (RuntimeError, OSError) as error:
+            raise ConfigurationError(
+                f"{self.name}: the path {str(path)!r} of the corpus file leads nowhere: {error}"
+            ) from error
 
     @property
     def gold_path(self) -> Path | None:

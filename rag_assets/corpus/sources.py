@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import pathspec
 from pydantic import AfterValidator, Field
 
-from rag_assets.corpus.base import Group
+from rag_assets.corpus.base import Group, Place
 
 BUCKET = r"[A-Za-z0-9][A-Za-z0-9._-]+"
 S3_URL_PATTERN = rf"^s3://{BUCKET}(/[^?#]*)?$"
@@ -47,7 +46,7 @@ class FolderSource(_Selection):
     """Files below a local folder."""
 
     type: Literal["folder"] = Field(description="A local folder.")
-    path: Path = Field(description="Folder with the documents; relative to the corpus file.")
+    path: Place = Field(description="Folder with the documents; relative to the corpus file.")
 
 
 class S3Source(_Selection):

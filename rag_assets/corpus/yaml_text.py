@@ -1,12 +1,13 @@
 """YAML that people write → its values, and the same as a document that knows the line of each of them.
 
 text → events, counted → values. A few hundred characters of aliases can stand for billions of values, brackets can
-nest deeper than Python's stack, and a number can have more digits than can be shown: such files are refused, with
-the line at which they pass the bounds, before anything is built of them.
+nest deeper than Python's stack, a number can have more digits than can be shown, and an escape can write characters
+that nothing takes: such files are refused, with the line at which they pass the bounds, before anything is built.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ MAX_VALUES = 20_000
 MAX_DEPTH = 40
 MAX_BITS = 64
 _LONGEST_NUMBER = 2 * MAX_BITS  # characters: binary digits with separators
+_UNWRITABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What YAML's escapes can write and no path, database or terminal should be given; surrogates are no characters."""
 _TOO_DEEP = "nested too deeply, or an alias contains itself"
 _INTEGER = "tag:yaml.org,2002:int"
 
@@ -80,6 +83,7 @@ def _check_extent(text: str) -> None:
             case AliasEvent():
                 total += sizes.get(event.anchor, 1)
             case ScalarEvent():
+                _check_characters(event.value, line)
                 total += 1
                 sizes[event.anchor] = 1
             case CollectionStartEvent():
@@ -93,6 +97,15 @@ def _check_extent(text: str) -> None:
             raise YamlMistake(line, f"more than {MAX_VALUES:,} values, aliases written out; allowed: as many")
         if len(opened) > MAX_DEPTH:
             raise YamlMistake(line, _TOO_DEEP)
+
+
+def _check_characters(text: str, line: int) -> None:
+    found = _UNWRITABLE.search(text)
+    if found:
+        raise YamlMistake(
+            line,
+            f"found the character {found[0]!a}; allowed: text without control characters but tab and newline",
+        )
 
 
 class _Constructor(SafeConstructor):
