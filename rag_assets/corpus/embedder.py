@@ -15,7 +15,10 @@ class EmbeddingEndpoint(Endpoint):
     """An embedding model behind an OpenAI-compatible endpoint: vLLM, TEI, Infinity or a hosted one."""
 
     dimensions: int | None = Field(
-        default=None, ge=1, description="Shorter vectors, from a model that can give them. Unset: its own."
+        default=None,
+        ge=1,
+        le=65_536,
+        description="Shorter vectors, from a model that can give them. Unset: its own.",
     )
     texts_per_request: int = Field(
         default=256,
@@ -53,10 +56,14 @@ class Embedder(Group):
     batch_tokens: int = Field(
         default=4096,
         ge=64,
+        le=10_000_000,
         description="Tokens, padding included, in one forward pass or request, at most. vllm batches by itself.",
     )
     shard_chunks: int = Field(
-        default=2048, ge=1, description="Texts per committed shard: what a crash can cost at most."
+        default=2048,
+        ge=1,
+        le=1_000_000,
+        description="Texts per committed shard: what a crash can cost at most.",
     )
     endpoint: EmbeddingEndpoint | None = Field(default=None, description="Of type openai: whom to ask.")
     vllm: Vllm | None = Field(

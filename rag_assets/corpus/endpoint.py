@@ -22,7 +22,9 @@ class Endpoint(Group):
         default="OPENAI_API_KEY",
         description="Environment variable that holds the key, if there is one.",
     )
-    timeout_seconds: float = Field(default=60.0, gt=0, description="Seconds for one attempt of a request.")
+    timeout_seconds: float = Field(
+        default=60.0, gt=0, le=86_400, description="Seconds for one attempt of a request."
+    )
     retries: int = Field(
         default=4, ge=0, le=20, description="Further attempts when the server is busy or the line breaks."
     )

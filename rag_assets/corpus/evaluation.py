@@ -50,9 +50,11 @@ class ChatEndpoint(Endpoint):
 
     type: Literal["openai"] = Field(description="An OpenAI-compatible endpoint, such as a vLLM server.")
     temperature: float = Field(default=0.0, ge=0, le=2, description="0 gives the likeliest reply.")
-    max_tokens: int = Field(default=1024, ge=16, description="Tokens of a reply; a longer one is a failure.")
+    max_tokens: int = Field(
+        default=1024, ge=16, le=10_000_000, description="Tokens of a reply; a longer one is a failure."
+    )
     timeout_seconds: float = Field(
-        default=60.0, gt=0, description="Seconds for one reply, all attempts together."
+        default=60.0, gt=0, le=86_400, description="Seconds for one reply, all attempts together."
     )
     concurrency: int = Field(default=16, ge=1, le=1024, description="Calls at the same time, at most.")
 
@@ -67,9 +69,14 @@ class VllmModel(Group):
         default="auto", description="Arithmetic of the model. auto: as the model says."
     )
     temperature: float = Field(default=0.0, ge=0, le=2, description="0 gives the likeliest reply.")
-    max_tokens: int = Field(default=1024, ge=16, description="Tokens of a reply; a longer one is a failure.")
+    max_tokens: int = Field(
+        default=1024, ge=16, le=10_000_000, description="Tokens of a reply; a longer one is a failure."
+    )
     timeout_seconds: float = Field(
-        default=600.0, gt=0, description="Seconds for one reply from its turn on; batches share the engine."
+        default=600.0,
+        gt=0,
+        le=86_400,
+        description="Seconds for one reply from its turn on; batches share the engine.",
     )
     concurrency: int = Field(
         default=256, ge=1, le=4096, description="Requests that the engine is given at once."
@@ -95,7 +102,10 @@ class Answers(Group):
     contexts: int = Field(default=5, ge=1, le=50, description="Chunks that an answer is made from.")
     judge: Judge = Field(default=LocalJudge(type="local"), description="Who judges answers and contexts.")
     case_seconds: float = Field(
-        default=180.0, gt=0, description="Seconds a judge may take for one question; then it is not judged."
+        default=180.0,
+        gt=0,
+        le=86_400,
+        description="Seconds a judge may take for one question; then it is not judged.",
     )
     max_unjudged_share: float = Field(
         default=0.0,
@@ -108,9 +118,13 @@ class Answers(Group):
 class Price(Group):
     """What a model costs."""
 
-    input_per_million: float = Field(default=0.0, ge=0, description="Per million prompt tokens.")
-    output_per_million: float = Field(default=0.0, ge=0, description="Per million generated tokens.")
-    per_hour: float = Field(default=0.0, ge=0, description="Per hour in which the model works.")
+    input_per_million: float = Field(
+        default=0.0, ge=0, le=1_000_000, description="Per million prompt tokens."
+    )
+    output_per_million: float = Field(
+        default=0.0, ge=0, le=1_000_000, description="Per million generated tokens."
+    )
+    per_hour: float = Field(default=0.0, ge=0, le=1_000_000, description="Per hour in which the model works.")
 
 
 class Prices(Group):
@@ -144,7 +158,9 @@ class Evaluation(Group):
     bootstrap_samples: int = Field(
         default=1000, ge=100, le=100_000, description="Resamples behind each confidence interval."
     )
-    worst_questions: int = Field(default=10, ge=0, description="Questions that the report shows in detail.")
+    worst_questions: int = Field(
+        default=10, ge=0, le=10_000, description="Questions that the report shows in detail."
+    )
     prices: Prices = Field(default=Prices(), description="What models cost, for the report.")
 
     @model_validator(mode="after")

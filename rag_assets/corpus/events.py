@@ -63,7 +63,10 @@ class Webhooks(Group):
         default=5_000_000, ge=1_000, le=100_000_000, description="Larger requests are refused unread."
     )
     requests_per_minute: int = Field(
-        default=600, ge=1, description="Requests that one sender may make in a minute; more are refused."
+        default=600,
+        ge=1,
+        le=1_000_000,
+        description="Requests that one sender may make in a minute; more are refused.",
     )
 
     @model_validator(mode="after")
@@ -78,7 +81,9 @@ class Webhooks(Group):
 class Watch(Group):
     """Looking for changes in sources that announce none."""
 
-    poll_seconds: int = Field(default=60, ge=5, description="Seconds between two looks at the sources.")
+    poll_seconds: int = Field(
+        default=60, ge=5, le=604_800, description="Seconds between two looks at the sources."
+    )
 
 
 class Events(Group):

@@ -65,6 +65,7 @@ class Gpu(Group):
     memory_gib: int | None = Field(
         default=None,
         ge=1,
+        le=10_000,
         description="GiB of memory that one GPU must have, to choose a node by; a card sold with 80 GB shows 79. "
         "Unset: any GPU.",
     )
@@ -81,6 +82,8 @@ class Gpu(Group):
     )
     priority: int = Field(
         default=0,
+        ge=-1_000_000,
+        le=1_000_000,
         description="Steps of a run with a higher number start first when several wait for the same slot.",
     )
     priority_class: str | None = Field(

@@ -25,7 +25,10 @@ class VectorIndex(Group):
         default="auto", description="auto: none (exact search) below min_rows, ivf_sq from there on."
     )
     min_rows: int = Field(
-        default=50_000, ge=256, description="Rows from which auto builds an approximate index."
+        default=50_000,
+        ge=256,
+        le=1_000_000_000_000,
+        description="Rows from which auto builds an approximate index.",
     )
     min_recall: float = Field(
         default=0.95,

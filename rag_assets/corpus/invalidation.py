@@ -177,7 +177,9 @@ Target = Annotated[Redis | Webhook | Cdn | Plugin, Field(discriminator="type")]
 class Ttl(Group):
     """How long an answer may be cached: shorter where its documents change often."""
 
-    min_seconds: int = Field(default=60, ge=1, description="Seconds that every answer may live.")
+    min_seconds: int = Field(
+        default=60, ge=1, le=31_536_000, description="Seconds that every answer may live."
+    )
     max_seconds: int = Field(
         default=86_400, ge=1, le=31_536_000, description="Seconds that no answer lives beyond."
     )

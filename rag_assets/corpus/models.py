@@ -64,17 +64,21 @@ class Parsing(Group):
     """Bytes to text, in worker processes with limits."""
 
     timeout_seconds: float = Field(
-        default=60.0, gt=0, description="Seconds one document may take; then it is quarantined."
+        default=60.0, gt=0, le=86_400, description="Seconds one document may take; then it is quarantined."
     )
     memory_mb: int = Field(
         default=2048,
         ge=256,
+        le=1_048_576,
         description="Address space in MiB that parsing one document may add to its worker.",
     )
-    max_bytes: int = Field(default=50_000_000, ge=1, description="Larger documents are quarantined unread.")
+    max_bytes: int = Field(
+        default=50_000_000, ge=1, le=10_000_000_000, description="Larger documents are quarantined unread."
+    )
     workers: int = Field(
         default=0,
         ge=0,
+        le=1024,
         description="Worker processes; 0 means one per CPU core that this machine or container may use.",
     )
     max_quarantined_share: float = Field(
@@ -88,11 +92,12 @@ class Chunking(Group):
     max_tokens: int | None = Field(
         default=None,
         ge=16,
+        le=1_000_000,
         description="Upper bound of a chunk in tokens of the embedder, headings included. Unset: the "
         "embedder's window, or 256 for an embedder without one. Never above the window.",
     )
     overlap_tokens: int = Field(
-        default=0, ge=0, description="Tokens that a chunk repeats from the one before, at most."
+        default=0, ge=0, le=1_000_000, description="Tokens that a chunk repeats from the one before, at most."
     )
     include_headings: bool = Field(
         default=True,
@@ -104,11 +109,12 @@ class Publication(Group):
     """What is kept, and how often it is verified."""
 
     keep: int = Field(
-        default=20, ge=2, description="Publications that stay readable and can be rolled back to."
+        default=20, ge=2, le=100_000, description="Publications that stay readable and can be rolled back to."
     )
     verify_days: float = Field(
         default=7,
         ge=0,
+        le=36_500,
         description="Days after which a run compares every published row with the stores again; 0: every run.",
     )
 

@@ -15,9 +15,11 @@ class Workers(Group):
     """How many actors share one kind of work. The pool grows while work waits, and shrinks when none does."""
 
     min: int = Field(
-        default=1, ge=1, description="Actors from the start; the run waits until they have room."
+        default=1, ge=1, le=10_000, description="Actors from the start; the run waits until they have room."
     )
-    max: int = Field(default=4, ge=1, description="Actors when there is much to do and room for them.")
+    max: int = Field(
+        default=4, ge=1, le=10_000, description="Actors when there is much to do and room for them."
+    )
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Workers:
@@ -42,11 +44,13 @@ class Ray(Group):
     gpus_per_worker: float = Field(
         default=0.0,
         ge=0,
+        le=1024,
         description="GPUs of an embedding actor, which may be a fraction, such as 0.5. 0: it embeds on the CPU.",
     )
     cpus_per_worker: float = Field(
         default=1.0,
         gt=0,
+        le=1024,
         description="CPUs of an actor that has no GPU. One that parses has a parser process for each of them.",
     )
 

@@ -29,7 +29,10 @@ class Vllm(Group):
         description="fp8 quantizes while loading; awq and gptq need a model in that form. Unset: as the model says.",
     )
     max_model_len: int | None = Field(
-        default=None, ge=16, description="Tokens that a request may have, reply included. Unset: the model's."
+        default=None,
+        ge=16,
+        le=100_000_000,
+        description="Tokens that a request may have, reply included. Unset: the model's.",
     )
     gpu_memory_utilization: float = Field(
         default=0.9,
