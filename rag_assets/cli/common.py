@@ -76,7 +76,7 @@ def open_store(settings: Settings) -> ObjectStore:
 
 def print_json(value: Any) -> None:
     """One JSON value on standard output. What a terminal would obey is escaped: a reader finds the same value."""
-    from rag_assets.cli.console import escaped_json
+    from rag_assets.escapes import escaped_json
 
     is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     sys.stdout.write(escaped_json(json.dumps(value, indent=2, ensure_ascii=not is_utf8)) + "\n")

@@ -7,7 +7,6 @@ means nothing. Colours are given with ``styled``, apart from the text.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,40 +14,15 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from rag_assets.escapes import on_one_line, visible
+
 UNFOLDED = 10_000
 """Columns of an output that is no terminal: more than a line needs."""
-_CONTROLS = "\x00-\x08\x0b-\x1f\x7f-\x9f"
-_DIRECTIONS = "\u202a-\u202e\u2066-\u2069"
-"""Embeddings, overrides and isolates: what follows is read in another order than it is written."""
-_SEPARATORS = "\u2028\u2029"
-_HALVES = "\ud800-\udfff"
-"""Lone surrogates, which no stream can write, or writes as raw bytes."""
-_OBEYED = re.compile(f"[{_CONTROLS}{_DIRECTIONS}{_SEPARATORS}{_HALVES}]")
-_OBEYED_OR_BREAK = re.compile(f"[\n{_CONTROLS}{_DIRECTIONS}{_SEPARATORS}{_HALVES}]")
-
-
-def visible(text: str) -> str:
-    """A text of one or several lines, with escapes for what a terminal obeys."""
-    return _OBEYED.sub(_escape, text)
-
-
-def on_one_line(text: str) -> str:
-    """A text that must not begin a line of its own: with escapes for line breaks, too."""
-    return _OBEYED_OR_BREAK.sub(_escape, text)
-
-
-def escaped_json(text: str) -> str:
-    """JSON of the same value, with escapes for what JSON itself leaves as it is and a terminal obeys."""
-    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def styled(text: str, style: str) -> Text:
     """A text on one line in a style of Rich's, such as ``bold red``."""
     return Text(on_one_line(text), style=style)
-
-
-def _escape(found: re.Match[str]) -> str:
-    return ascii(found[0])[1:-1]
 
 
 class SafeConsole(Console):

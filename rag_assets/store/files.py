@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -16,11 +15,12 @@ import polars as pl
 from pydantic import TypeAdapter, ValidationError
 
 from rag_assets.errors import StoreUnavailable, redacted, well_formed
+from rag_assets.escapes import logger
 from rag_assets.store.advice import advice
 from rag_assets.store.objects import ObjectLost, ObjectNotFound, ObjectStore
 
 T = TypeVar("T")
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 class ObjectDamaged(ObjectLost):

@@ -42,6 +42,10 @@ HOSTILE = {
 }
 
 
+LINK = "link\x1b[31m\x07\x9b\u202e\nerror gate: passed"
+"""Of a link that leads out of the folder, which is told in the log."""
+
+
 class Terminal:
     """``rag-assets`` over one hostile corpus."""
 
@@ -61,6 +65,7 @@ class Terminal:
         self.workspace = Workspace(root, str(root / "store"), **settings)
         for name, text in HOSTILE.items():
             self.workspace.write(name, text)
+        (self.workspace.documents / LINK).symlink_to(root.parent)
         gold = [
             {"id": "q[red]x[/red]", "question": f"Do penguins swim? {LINE}", "documents": [NAME]},
             {"id": "gone", "question": "Do whales sing?", "documents": [f"gone{LINE}.md"]},
@@ -184,6 +189,14 @@ def test_a_terminal_is_sent_nothing_but_colours(terminal: Terminal) -> None:
         sent = RICH.sub("", through_a_terminal(terminal, command))
         found = OBEYED.search(sent.replace("\r\n", "\n"))
         assert found is None, sent[max(0, found.start() - 100) : found.end() + 100]
+
+
+def test_the_log_speaks_to_no_terminal(terminal: Terminal) -> None:
+    sent = RICH.sub("", through_a_terminal(terminal, ("plan", "handbook", "--json"))).replace("\r\n", "\n")
+    assert r"links in" in sent and r"link\x1b[31m\x07" in sent, sent
+    found = OBEYED.search(sent)
+    assert found is None, sent[max(0, found.start() - 100) : found.end() + 100]
+    assert "\nerror gate: passed" not in sent
 
 
 def test_a_stream_of_another_encoding_ends_no_command(terminal: Terminal) -> None:

@@ -7,7 +7,6 @@ The cheap questions come first: what anybody can send costs little until its sig
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +17,7 @@ from starlette.types import ASGIApp
 
 from rag_assets.corpus import Corpus
 from rag_assets.errors import ConfigurationError, InboxUnavailable, printable
+from rag_assets.escapes import logger
 from rag_assets.events.inbox import Inbox
 from rag_assets.events.webhooks.body import Bodies
 from rag_assets.events.webhooks.hook import Hook, Receipt
@@ -34,7 +34,7 @@ INBOX_SECONDS = 30
 RETRY_SECONDS = 10
 _NOT_KEPT = "the event could not be kept; send it again: should it be there after all, it counts once"
 _REASONS: dict[int, Reason] = {404: "not-found", 405: "method-not-allowed"}
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 class Receiver(FastAPI):

@@ -7,12 +7,12 @@ which uvicorn would take where it is installed, keeps it in memory. The seam to 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import Counter
 from typing import Any, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from rag_assets.escapes import logger
 from rag_assets.events.webhooks.rates import network
 from rag_assets.events.webhooks.refusal import Refusal
 from rag_assets.events.webhooks.unread import LINGER_SECONDS
@@ -29,7 +29,7 @@ READ_BYTES = 16_384
 """Of one connection, before all others have their turn."""
 FRAMING_BYTES = 16_384
 """That the headers of chunks may have in a body beyond its own size: chunks of one byte cost more than they bring."""
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 class BoundedProtocol(H11Protocol, asyncio.BufferedProtocol):

@@ -7,7 +7,6 @@ To see what a folder yields: ``for item in FolderSource(path).list(): print(item
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import re
 import stat
@@ -18,10 +17,11 @@ from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from rag_assets.errors import SourceMissing, SourceObjectUnreadable, SourceObjectVanished, SourceUnavailable
+from rag_assets.escapes import logger
 from rag_assets.ingest.sources.globs import Globs
 from rag_assets.ingest.sources.source import SourceObject, below, dated_version, uri_of
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _NO_SUCH = (*_GONE, errno.ENAMETOOLONG)
 _NO_FILE = (*_GONE, errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP, errno.EMLINK)

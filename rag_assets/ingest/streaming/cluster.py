@@ -20,6 +20,7 @@ import polars as pl
 
 from rag_assets import corpus as models
 from rag_assets.errors import ClusterUnavailable, ConfigurationError, RagAssetsError, install, redacted
+from rag_assets.escapes import logger
 from rag_assets.ingest.streaming.actors import Embed, Prepare
 from rag_assets.ingest.streaming.flow import Begin, Report, from_arrow, reports_in, to_arrow
 from rag_assets.ingest.streaming.job import Job
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10.0
 LOSSES = 8  # actors that one batch may cost: Ray's default, any number, never ends over a batch that kills them all
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 def work(job: Job, settings: models.Ray, begin: Begin, blocks: Sequence[pl.DataFrame]) -> Iterator[Report]:
@@ -112,8 +113,9 @@ def _blocks(blocks: Sequence[pl.DataFrame]) -> Dataset:
     context.enable_progress_bars = False  # the run shows its own
     context.print_on_execution_start = False
     context.raise_original_map_exception = True  # else the way to our own errors is lost
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
-    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # says that there are no bars
+    logging.getLogger("ray.data").setLevel(logging.WARNING)  # noqa: TID251
+    # It says that there are no bars.
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # noqa: TID251
     return ray.data.from_arrow([to_arrow(block) for block in blocks])
 
 
