@@ -47,7 +47,7 @@ PARSERS = {
         2,
         ("charset-normalizer", "html-to-markdown", "selectolax", "trafilatura"),
     ),
-    "rst": Parser("rag_assets.ingest.parsing.rst", 2, ("charset-normalizer", "docutils", "html-to-markdown")),
+    "rst": Parser("rag_assets.ingest.parsing.rst", 3, ("charset-normalizer", "docutils", "html-to-markdown")),
     "text": Parser("rag_assets.ingest.parsing.text", 1, ("charset-normalizer",)),
     "pdf": Parser("rag_assets.ingest.parsing.pdf", 1, ("pypdfium2",)),
     "docx": Parser("rag_assets.ingest.parsing.docx", 1, ("html-to-markdown", "mammoth", "selectolax")),

@@ -1,6 +1,6 @@
 """reStructuredText → Markdown, by way of docutils' HTML.
 
-The document cannot read files or the network, and cannot insert raw HTML. Directives and roles
+The document cannot read files, the network or the clock, and cannot insert raw HTML. Directives and roles
 that docutils does not know (Sphinx has hundreds) are given a meaning before parsing, namely
 their text, so that nothing is lost and nothing raises.
 """
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from docutils import nodes
 
 DIRECTIVE = re.compile(r"\.\.[ \t]+(?:\|[^|\n]+\|[ \t]+)?([A-Za-z0-9][\w.:+-]*?)[ \t]?::(?:\s|$)")
+CLOCK = "date"
+"""The one directive of docutils that does not depend on the document alone."""
 ROLE = re.compile(r":([A-Za-z0-9][\w.:+-]*):`|`:([A-Za-z0-9][\w.:+-]*):")
 ROLE_TARGET = re.compile(r"\s*<[^<>]*>$")
 CODE_BLOCK = re.compile(r'<pre class="code ([\w+#.-]+) literal-block"><code>')
@@ -106,12 +108,13 @@ class _AnyOptions(dict[str, Any]):
 
 
 def _give_unknown_names_a_meaning(source: str) -> None:
-    """Register the directives and roles of this document that docutils lacks."""
+    """Register the directives and roles of this document that docutils lacks, and the one that reads the clock."""
     from docutils.parsers.rst import directives, roles
     from docutils.parsers.rst.languages import en
 
     text_directive = _text_directive()
-    for name in {name.lower() for name in DIRECTIVE.findall(source)} - en.directives.keys():
+    unknown = {name.lower() for name in DIRECTIVE.findall(source)} - en.directives.keys()
+    for name in {*unknown, CLOCK}:
         directives.register_directive(name, text_directive)
     for name in {(before or after).lower() for before, after in ROLE.findall(source)} - en.roles.keys():
         roles.register_local_role(name, _text_role)

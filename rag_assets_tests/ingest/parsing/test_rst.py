@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,25 @@ def test_a_batch_gives_the_same_documents_in_any_order() -> None:
 def test_a_document_may_use_the_roles_that_it_defines() -> None:
     assert "*animal*" in rst(DEFINING[0]).text
     assert "animal" in rst(".. default-role:: emphasis\n\nText `animal`.\n").text
+
+
+def test_no_directive_reads_the_clock_or_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    from docutils.parsers.rst.directives import _directive_registry
+
+    def impure(*arguments: object) -> None:
+        raise AssertionError("asked the machine for the time")
+
+    for name in [*_directive_registry, "DATE"]:
+        option = "   :scale: 50\n\n"
+        source = f"Text |d|.\n\n.. |d| {name}:: %H:%M\n{option}.. {name}:: {__file__}\n{option}End.\n"
+        with monkeypatch.context() as patched:
+            for function in ("strftime", "localtime", "gmtime", "ctime"):
+                patched.setattr(time, function, impure)
+            first = rst(source)
+            patched.chdir("/")
+            assert rst(source) == first, name
+        assert "End." in first.text, name
+
+
+def test_a_date_is_what_stands_in_the_document() -> None:
+    assert "It is %H:%M:%S now" in rst("It is |d| now.\n\n.. |d| date:: %H:%M:%S\n").text
