@@ -7,11 +7,12 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rag_assets.corpus import Corpus, load_corpus
+from rag_assets.corpus import Corpus, corpus_files, load_corpus
 from rag_assets.errors import ConfigurationError, GateRefused, GoldSetError, RagAssetsError, well_formed
 from rag_assets.settings import Settings
 
@@ -52,7 +53,7 @@ WAIT_SECONDS = 3600.0
 def load(name: str) -> tuple[Settings, Corpus]:
     """The settings and a corpus by name. Raises ConfigurationError."""
     settings = Settings()
-    known = {path.stem: path for path in sorted(settings.corpora.glob("*.yaml"))}
+    known = corpus_files(settings.corpora)
     if name not in known:  # a path is no name, even if it leads to a corpus file
         names = ", ".join(known) or "none"
         raise ConfigurationError(f"no corpus {name!r} in {settings.corpora.absolute()}; there are: {names}")
@@ -112,6 +113,18 @@ def interruptible() -> Iterator[Interruption]:
             number = interruption.signal or signal.SIGINT
             fail(interrupted(number))
             raise typer.Exit(128 + number) from None
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What fails in the block, in which a path is written that a person named, is a ConfigurationError that names it."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # the latter: a link to itself
+        cause = getattr(error, "strerror", None) or error
+        raise ConfigurationError(
+            f"{path.absolute()} cannot be written: {cause}; name another path, or make room for it there"
+        ) from error
 
 
 @contextmanager

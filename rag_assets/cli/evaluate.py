@@ -25,6 +25,7 @@ from rag_assets.cli.common import (
     patience,
     print_json,
     reported,
+    writing,
 )
 from rag_assets.errors import ConfigurationError, RagAssetsError
 
@@ -87,8 +88,7 @@ def evaluate(
             objects = open_store(settings)
             report = outcome.report
         except RagAssetsError as error:  # CI reads the file, whatever happened
-            if junit is not None:
-                junit.write_text(junit_error(corpus, str(error)), encoding="utf-8")
+            _write(junit, junit_error(corpus, str(error)))
             raise
         stopped = _stopped(corpus, outcome, report)
         regressions = regressions_of(report) if report and fail_on_regression else []
@@ -99,9 +99,9 @@ def evaluate(
                 if report is None
                 else as_junit(report, fail_on_regression=fail_on_regression, error=stopped)
             )
-            junit.write_text(verdict, encoding="utf-8")
+            _write(junit, verdict)
         if html is not None and report is not None:
-            html.write_text(page_of(objects, place, report), encoding="utf-8")
+            _write(html, page_of(objects, place, report))
         if outcome.cause == "refused":
             show_refusal(outcome, quiet=as_json)
         if as_json:
@@ -128,11 +128,19 @@ def _check_writable(path: Path | None) -> None:
     """A file that cannot be written shows before the work, not after it."""
     if path is None:
         return
-    folder = path.resolve().parent
-    if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+    with writing(path):
+        folder = path.resolve().parent
+        good = not path.is_dir() and folder.is_dir() and os.access(path if path.exists() else folder, os.W_OK)
+    if not good:
         raise ConfigurationError(
             f"{path.absolute()} cannot be written; allowed: a file in a folder that exists"
         )
+
+
+def _write(path: Path | None, text: str) -> None:
+    if path is not None:
+        with writing(path):
+            path.write_text(text, encoding="utf-8")
 
 
 def _stopped(corpus: str, outcome: RunOutcome, report: Report | None) -> str | None:

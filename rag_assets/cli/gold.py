@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from rag_assets.cli.common import FAILED, AsJson, CorpusName, load, open_store, print_json, readable, reported
+from rag_assets.cli.common import (
+    FAILED,
+    AsJson,
+    CorpusName,
+    load,
+    open_store,
+    print_json,
+    readable,
+    reported,
+    writing,
+)
 from rag_assets.errors import ConfigurationError
 
 app = typer.Typer(help="Gold questions: import, check, split, propose.", no_args_is_help=True)
@@ -52,8 +62,12 @@ def import_(
                 found = read_squad(source)
             case Format.csv:
                 found = read_csv(source, _columns(column or []))
-        added = append_lines(into, found.questions)
-        written = write_documents(documents, found.documents) if documents else 0
+        with writing(into):
+            added = append_lines(into, found.questions)
+        written = 0
+        if documents:
+            with writing(documents):
+                written = write_documents(documents, found.documents)
         left_out = found.left_out + len(found.questions) - added
         facts = {"questions": added, "left_out": left_out, "documents": written}
         if as_json:
@@ -110,7 +124,9 @@ def split(
 
     with reported():
         _, found = load(corpus)
-        counts = split_by_tag(load_gold(_gold_of(found.name, found.gold_path)), into)
+        gold = load_gold(_gold_of(found.name, found.gold_path))
+        with writing(into):
+            counts = split_by_tag(gold, into)
         if as_json:
             print_json(counts)
         else:
@@ -133,7 +149,8 @@ def propose(
         settings, found = load(corpus)
         path = _gold_of(found.name, found.gold_path)
         proposed = propose_for(open_store(settings), found, path, count)
-        append_lines(path, proposed.questions, accepted=False)
+        with writing(path):
+            append_lines(path, proposed.questions, accepted=False)
         if as_json:
             print_json(asdict(proposed))
             return

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rag_assets.cli.common import FAILED, AsJson, CorpusName, load, open_store, print_json, reported
+from rag_assets.cli.common import FAILED, AsJson, CorpusName, load, open_store, print_json, reported, writing
 
 
 def quality(
@@ -29,7 +29,9 @@ def quality(
     with reported():
         settings, found = load(corpus)
         if copy_suites is not None:
-            for path in copy_built_in(copy_suites):
+            with writing(copy_suites):
+                written = copy_built_in(copy_suites)
+            for path in written:
                 say(f"{path}: written")
             return
         pipeline = Pipeline(open_store(settings), found, run_id="quality")

@@ -27,7 +27,7 @@ from rag_assets.corpus.evaluation import (
     VllmModel,
 )
 from rag_assets.corpus.events import Events, Freshness, Schedule, Scheme, Watch, Webhooks
-from rag_assets.corpus.file import load_corpora, load_corpus
+from rag_assets.corpus.file import corpus_files, load_corpora, load_corpus
 from rag_assets.corpus.gpu import GPU_EMBEDDERS, GPU_GENERATORS, GPU_JUDGES, Gpu
 from rag_assets.corpus.index import RESERVED_COLUMNS, FilterType, Index, TextIndex, VectorIndex
 from rag_assets.corpus.invalidation import Invalidation
@@ -84,6 +84,7 @@ __all__ = [
     "Watch",
     "Webhooks",
     "Workers",
+    "corpus_files",
     "json_schema",
     "load_corpora",
     "load_corpus",

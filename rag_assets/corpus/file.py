@@ -52,21 +52,31 @@ def load_corpus(path: Path, environ: Mapping[str, str] | None = None) -> Corpus:
     return corpus.placed(path.resolve().parent)
 
 
+def corpus_files(folder: Path) -> dict[str, Path]:
+    """The corpus files of a folder by name, sorted. Raises CorpusFileError if that cannot be a folder."""
+    try:
+        return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    except OSError as error:
+        raise CorpusFileError(
+            f"{folder.absolute()}: cannot be listed: {error.strerror}; set RAG_CORPORA to the folder that has them"
+        ) from error
+
+
 def load_corpora(folder: Path, environ: Mapping[str, str] | None = None) -> dict[str, Corpus]:
     """All corpora of a folder by name, sorted. Raises CorpusFileError listing the mistakes of all files."""
+    files = corpus_files(folder)
     if not folder.is_dir():
         raise CorpusFileError(
             f"{folder.absolute()}: no such folder; set RAG_CORPORA to the folder with the corpus files"
         )
     corpora: dict[str, Corpus] = {}
     mistakes = [f"{path}:1: found the ending .yml; allowed: .yaml" for path in sorted(folder.glob("*.yml"))]
-    files = sorted(folder.glob("*.yaml"))
-    for path in files:
+    for name, path in files.items():
         try:
-            corpora[path.stem] = load_corpus(path, environ)
+            corpora[name] = load_corpus(path, environ)
         except CorpusFileError as error:
             mistakes.append(str(error))
-    mistakes += stray_overrides([path.stem for path in files], os.environ if environ is None else environ)
+    mistakes += stray_overrides([*files], os.environ if environ is None else environ)
     if mistakes:
         raise CorpusFileError("\n".join(mistakes))
     return corpora

@@ -115,13 +115,11 @@ class ObjectStore:
         if "://" in text or not text.strip():
             shown = redacted(repr(text))
             raise ConfigurationError(f"store {shown}: allowed are a local folder and s3://bucket/prefix")
-        root = Path(text).expanduser().resolve()
         try:
+            root = Path(text).expanduser().resolve()
             root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigurationError(
-                f"store {text!r}: cannot make the folder {root}: {error.strerror}"
-            ) from error
+        except (OSError, RuntimeError) as error:  # the latter: no such user, or a link to itself
+            raise ConfigurationError(f"store {text!r}: cannot make the folder: {error}") from error
         return cls(str(root), LocalStore(root))
 
     @property

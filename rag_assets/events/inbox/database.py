@@ -163,12 +163,12 @@ def _sqlite(url: URL) -> Database:
     if url.drivername != "sqlite" or url.database in (None, "", ":memory:") or url.query:
         shown = redacted(repr(url.render_as_string(hide_password=True)))
         raise ConfigurationError(f"inbox {shown}: {_ALLOWED}")
-    path = Path(str(url.database)).expanduser().resolve()
     try:
+        path = Path(str(url.database)).expanduser().resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the latter: no such user, or a link to itself
         raise ConfigurationError(
-            f"inbox {path}: cannot make the folder {path.parent}: {error.strerror}"
+            f"inbox {url.database}: cannot make the folder of the file: {error}"
         ) from error
     engine = create_engine(
         URL.create("sqlite", database=str(path)), hide_parameters=True, pool_timeout=SECONDS_TO_WAIT
