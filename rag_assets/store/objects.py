@@ -155,10 +155,13 @@ class ObjectStore:
                 return False
             return True
 
-    def get(self, path: str) -> bytes:
-        """The object's bytes. Raises ObjectNotFound."""
+    def get(self, path: str, limit: int | None = None) -> bytes:
+        """The object's bytes; where they are more than ``limit``, so many and one more. Raises ObjectNotFound."""
         with self._translated("read", path):
-            return bytes(obstore.get(self.backend, path).bytes())
+            found = obstore.get(self.backend, path)
+            if limit is not None and found.meta["size"] > limit:
+                return bytes(obstore.get_range(self.backend, path, start=0, end=limit + 1))
+            return bytes(found.bytes())
 
     def find(self, path: str) -> bytes | None:
         """The object's bytes, or None when there is none."""

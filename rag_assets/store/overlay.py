@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rag_assets.store.objects import ObjectInfo, ObjectStore
+from rag_assets.store.objects import ObjectInfo, ObjectNotFound, ObjectStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,12 @@ class OverlayStore(ObjectStore):
         """Write to the scratch folder, unless either has the object."""
         return ObjectStore.find(self, path) is None and self.scratch.create(path, data)
 
-    def get(self, path: str) -> bytes:
+    def get(self, path: str, limit: int | None = None) -> bytes:
         """The object's bytes, the scratch folder's first."""
-        found = self.scratch.find(path)
-        return ObjectStore.get(self, path) if found is None else found
+        try:
+            return self.scratch.get(path, limit)
+        except ObjectNotFound:
+            return ObjectStore.get(self, path, limit)
 
     def info(self, path: str) -> ObjectInfo | None:
         """The object, the scratch folder's first."""

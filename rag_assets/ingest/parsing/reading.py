@@ -60,10 +60,15 @@ def _read(entry: Listed, max_bytes: int) -> Read | None:
         rejection = Rejection("oversized", f"{item.size} bytes; parsing.max_bytes allows {max_bytes}")
     else:
         try:
-            data = source.read(item)
+            data = source.read(item, max_bytes)
         except SourceObjectVanished:
             return None
         except SourceObjectUnreadable as error:
             rejection = Rejection("unreadable", str(error))
+    if data is not None and len(data) > max_bytes:  # it grew since it was listed
+        data, rejection = (
+            None,
+            Rejection("oversized", f"parsing.max_bytes allows {max_bytes} bytes, it has more"),
+        )
     key = None if data is None else digest(data)
     return Read(item, prefix, format, key, data, rejection)

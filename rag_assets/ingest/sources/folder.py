@@ -10,9 +10,11 @@ import errno
 import os
 import re
 import stat
+import sys
 import time
 from collections.abc import Iterator, MutableSequence, Sequence
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -26,6 +28,7 @@ _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _NO_SUCH = (*_GONE, errno.ENAMETOOLONG)
 _NO_FILE = (*_GONE, errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP, errno.EMLINK)
 """What opening a socket, a device or, without following, a link fails with, besides what is gone."""
+SMALLEST_BLOCK = 65_536
 _TRIES = 5
 """How often a path is resolved anew that changes between being resolved and being opened."""
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -94,7 +97,7 @@ class FolderSource:
             raise SourceMissing(f"could not look into the folder {self._root}: there is no such folder")
         return None
 
-    def read(self, item: SourceObject | str) -> bytes:
+    def read(self, item: SourceObject | str, limit: int | None = None) -> bytes:
         """The file's bytes. Raises SourceObjectVanished, SourceObjectUnreadable, SourceUnavailable."""
         uri = uri_of(item)
         path = f"{self._root}/{os.fsdecode(unquote_to_bytes(uri))}"
@@ -103,7 +106,7 @@ class FolderSource:
                 real = self._resolved(path)
                 if real is None:
                     raise SourceObjectUnreadable(f"{uri}: lies outside the folder {self._root}")
-                data = _read_regular(self._root, real[len(self._root) :].strip("/"))
+                data = _read_regular(self._root, real[len(self._root) :].strip("/"), limit)
                 if data is not None:
                     return data
         except PermissionError as error:
@@ -203,7 +206,7 @@ class FolderSource:
         )
 
 
-def _read_regular(root: str, path: str) -> bytes | None:
+def _read_regular(root: str, path: str, limit: int | None) -> bytes | None:
     """Bytes of a file below a folder, by a path without links; None if there is no regular file at that path.
 
     Each part is opened in the folder before it and no link is followed: whatever is put in the place of
@@ -216,10 +219,11 @@ def _read_regular(root: str, path: str) -> bytes | None:
         for part in parts:
             opened.append(os.open(part, _FOLDER, dir_fd=opened[-1]))
         opened.append(os.open(name, _FILE, dir_fd=opened[-1]))
-        if not stat.S_ISREG(os.fstat(opened[-1]).st_mode):
+        status = os.fstat(opened[-1])
+        if not stat.S_ISREG(status.st_mode):
             return None
         with open(opened.pop(), "rb", buffering=0) as file:
-            return file.readall()
+            return _read_up_to(file, sys.maxsize if limit is None else limit + 1, status.st_size + 1)
     except OSError as error:
         if error.errno in _NO_FILE:
             return None
@@ -227,6 +231,15 @@ def _read_regular(root: str, path: str) -> bytes | None:
     finally:
         for descriptor in opened:
             os.close(descriptor)
+
+
+def _read_up_to(file: FileIO, left: int, block: int) -> bytes:
+    """What a file holds, and no more than ``left`` however fast it grows."""
+    parts = []
+    while left and (part := file.read(min(left, max(block, SMALLEST_BLOCK)))):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 def _moment(seconds: float) -> datetime:

@@ -108,13 +108,13 @@ class PushSource:
             raise SourceUnavailable(str(error)) from error
         return self._object(max(found, key=lambda info: info.modified)) if found else None
 
-    def read(self, item: SourceObject | str) -> bytes:
+    def read(self, item: SourceObject | str, limit: int | None = None) -> bytes:
         """The document's bytes. Raises SourceObjectVanished, SourceObjectUnreadable, SourceUnavailable."""
         uri = uri_of(item)
         if not uri.startswith(f"{self._root}/"):
             raise SourceObjectUnreadable(f"{uri}: lies outside {self._root}")
         try:
-            return self._objects.get(uri)
+            return self._objects.get(uri, limit)
         except ObjectNotFound as error:
             raise SourceObjectVanished(f"{uri}: is no longer there") from error
         except StoreUnavailable as error:

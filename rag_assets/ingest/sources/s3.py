@@ -61,14 +61,14 @@ class S3Source:
             raise SourceUnavailable(str(error)) from error
         return None if info is None else self._object(info, listed_ns)
 
-    def read(self, item: SourceObject | str) -> bytes:
+    def read(self, item: SourceObject | str, limit: int | None = None) -> bytes:
         """The object's bytes. Raises SourceObjectVanished, SourceUnavailable."""
         uri = uri_of(item)
         root = f"{self._objects.url}/"
         if not uri.startswith(root):
             raise SourceObjectUnreadable(f"{uri}: lies outside {root}")
         try:
-            return self._objects.get(uri.removeprefix(root))
+            return self._objects.get(uri.removeprefix(root), limit)
         except ObjectNotFound as error:
             raise SourceObjectVanished(f"{uri}: is no longer there") from error
         except StoreUnavailable as error:

@@ -55,8 +55,12 @@ class Source(Protocol):
         """
         ...
 
-    def read(self, item: SourceObject | str) -> bytes:
+    def read(self, item: SourceObject | str, limit: int | None = None) -> bytes:
         """The bytes of a listed object, or of its uri.
+
+        Args:
+            item: the object.
+            limit: an object may have grown since it was listed. Of one with more bytes than these, one more is read.
 
         Raises:
             SourceObjectVanished: it is no longer there.

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from rag_assets.errors import SourceObjectUnreadable, SourceObjectVanished, SourceUnavailable
+from rag_assets.ingest.parsing.reading import read_batch
 from rag_assets.ingest.sources import FolderSource, PushSource, S3Source, Source
 from rag_assets.ingest.sources.push import can_hold, why_no_place
 from rag_assets.store.objects import ObjectStore
@@ -105,6 +106,29 @@ def test_every_listed_object_can_be_read_by_itself_and_by_its_uri(place: Place) 
     assert source.read(listed["a.md"].uri) == b"one"
     assert listed["a.md"].size == 3
     assert listed["a.md"].modified.tzinfo is not None
+
+
+@pytest.mark.parametrize(("limit", "read"), [(0, b"o"), (2, b"one"), (3, b"one"), (None, b"one"), (1, b"on")])
+def test_no_more_is_read_than_shows_that_an_object_is_too_large(
+    place: Place, limit: int | None, read: bytes
+) -> None:
+    place.write("a.md", b"one")
+    source = place.open()
+    (item,) = source.list()
+    assert source.read(item, limit) == read
+
+
+def test_an_object_that_grew_after_the_listing_is_oversized(place: Place) -> None:
+    place.write("a.md", b"one")
+    place.write("b.md", b"two")
+    source = place.open()
+    listed = sorted(source.list(), key=lambda item: item.document_id)
+    place.write("a.md", b"x" * 200_000)
+    (grown, same), gone = read_batch([("", source, item) for item in listed], 100_000)
+    assert gone == []
+    assert grown.rejection is not None and grown.rejection.reason == "oversized"
+    assert grown.data is None
+    assert (same.rejection, same.data) == (None, b"two")
 
 
 def test_an_empty_place_lists_nothing(place: Place) -> None:
@@ -545,3 +569,13 @@ def test_a_folder_that_is_gone_as_a_whole_does_not_make_its_documents_vanish(tmp
 def test_a_bucket_that_is_missing_is_not_an_empty_source(rclone_store_url: str) -> None:
     with pytest.raises(SourceUnavailable, match="no such bucket"):
         [*S3Source("s3://nobucket/docs").list()]
+
+
+def test_a_file_that_became_larger_than_memory_is_read_no_further_than_the_limit(tmp_path: Path) -> None:
+    path = tmp_path / "a.md"
+    path.write_bytes(b"x")
+    source = FolderSource(tmp_path)
+    (item,) = source.list()
+    with path.open("ab") as file:
+        file.truncate(1 << 42)  # a hole
+    assert len(source.read(item, 1_000_000)) == 1_000_001
