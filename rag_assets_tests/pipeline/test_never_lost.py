@@ -163,7 +163,8 @@ def test_a_killed_run_is_resumed_on_s3(crasher: Crasher, tmp_path: Path, s3_stor
     crash_and_recover(crasher, tmp_path, s3_store_url, 100)
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
 def test_a_killed_evaluation_is_resumed(crasher: Crasher, tmp_path: Path, seed: int) -> None:
     """Answers and judgements: the same report as a clean run's, and at most one batch per crash asked again."""
     chance, kills, home = random.Random(seed), 0, home_of(tmp_path, seed)
