@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 
 from rag_assets.allocator import return_memory
@@ -39,4 +40,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     # Telemetry is off unless a user turned it on.
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "yes")
-    app()
+    try:
+        app()
+    except KeyboardInterrupt:  # before a command has begun
+        sys.exit(128 + signal.SIGINT)

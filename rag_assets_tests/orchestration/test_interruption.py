@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from rag_assets.cli import main
+
 PROGRAM = """
 import logging, os, signal, sys, time
 from contextlib import nullcontext
@@ -49,3 +51,13 @@ def test_a_signal_that_a_finalizer_or_a_library_swallows_ends_the_process_withou
         "SIGTERM received: stopping; once more to stop at once",
         "interrupted by SIGTERM: nothing is half; the next run goes on where this one was",
     ]
+
+
+def test_ctrl_c_before_a_command_has_begun_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    def struck() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rag_assets.cli.app", struck)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
