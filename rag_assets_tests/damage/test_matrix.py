@@ -28,7 +28,7 @@ LOOKS = (
     ("invalidation", "status", "handbook", "--json"),
     ("inbox", "list", "handbook", "--json"),
 )
-NEXT_STEP = re.compile(r"\brun\b|delete|put (it|\S+) back|sent? again|go to another")
+NEXT_STEP = re.compile(r"\brun\b|delete|put (it|\S+) back|sent? again|go to another|name another")
 WITH_ERASED = 1
 """Publication that holds a document which was erased since: nothing goes back to it."""
 OF_THIS_STORE = [kind for kind in KINDS if kind.elsewhere is None]

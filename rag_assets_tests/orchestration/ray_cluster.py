@@ -22,12 +22,12 @@ ray.init(
     address="local", num_cpus=2, num_gpus=1, include_dashboard=True, dashboard_host="127.0.0.1",
     dashboard_port=int(sys.argv[1]), _temp_dir=sys.argv[2], object_store_memory=100 * 2**20, log_to_driver=False,
 )
-client, deadline = JobSubmissionClient(f"http://127.0.0.1:{sys.argv[1]}"), time.monotonic() + 120
-while True:  # the agent that starts jobs comes up after the cluster
+deadline = time.monotonic() + 300
+while True:  # the dashboard, and the agent that starts jobs, come up after the cluster
     try:
-        client.submit_job(entrypoint="true")
+        JobSubmissionClient(f"http://127.0.0.1:{sys.argv[1]}").submit_job(entrypoint="true")
         break
-    except RuntimeError:
+    except (RuntimeError, ConnectionError):
         if time.monotonic() > deadline:
             raise
         time.sleep(0.5)
