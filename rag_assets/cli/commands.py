@@ -168,7 +168,8 @@ def query(
     mode: Annotated[SearchMode, typer.Option(help="How to search.")] = SearchMode.hybrid,
     where: Annotated[
         str | None,
-        typer.Option(help="SQL condition on the table's columns, e.g. \"tenant = 'a'\".", callback=readable),
+        # As it was given: a condition with another character is another condition.
+        typer.Option(help="SQL condition on the table's columns, e.g. \"tenant = 'a'\"."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -103,9 +104,14 @@ class RunRecords:
         last = _evaluation(self.last())
         if last:
             return last
-        records = [self._read_run(info.path) for info in self._objects.list(self._runs)]
-        found = [record for record in records if _evaluation(record)]
-        return _evaluation(max(found, key=lambda record: str(record.get("ended")), default={}))
+        found: list[tuple[str, datetime, dict[str, Any]]] = []
+        for info in self._objects.list(self._runs):
+            record = self._read_run(info.path)
+            if _evaluation(record):
+                found.append((str(record.get("ended")), info.modified, record))
+        # Of two that ended in one second, the one that was written later.
+        newest = max(found, key=itemgetter(0, 1), default=None)
+        return {} if newest is None else _evaluation(newest[2])
 
     def measured(self, embedder: str, tokens: int, seconds: float, *, cold: bool = False) -> None:
         """Remember how fast an embedder was, for ``plan``.
