@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rag_assets.evaluation.report.files import JSON_FILE, PAGE_FILE, find_report
@@ -54,9 +54,13 @@ def newest_refusal(objects: ObjectStore, corpus: str, head: Publication | None) 
     """
     path = RunRecords(objects, corpus).evaluated().get("report")
     report = find_report(objects, path) if isinstance(path, str) else None
-    if report is None or report.verdict.passed or report.compared_with != (head.number if head else None):
+    if report is None or report.verdict.passed:
         return None
-    if head is not None and report.subject.candidate == head.candidate:
+    if head is None:  # also where the index was lost, and its last record was compared with
+        return replace(_refusal(report, str(path)), publication=None)
+    if report.compared_with != head.number:
+        return None
+    if report.subject.candidate == head.candidate:
         return None  # it is published: rules that were made since would refuse it
     return _refusal(report, str(path))
 

@@ -10,6 +10,7 @@ import pytest
 
 from rag_assets.errors import GateRefused
 from rag_assets.evaluation.report.report import Report
+from rag_assets.pipeline.status import status
 from rag_assets.publication.publish import rollback
 from rag_assets.store.erasures import Demand, ErasureLog
 from rag_assets_tests.house_rules import (
@@ -280,6 +281,8 @@ def test_a_lost_index_does_not_let_a_removal_through(bare: Workspace, gold: str)
         with pytest.raises(GateRefused, match="gone since publication 1"):
             bare.run()
     assert published(bare) == 0
+    refusal = status(bare.objects, bare.corpus)["refused"]
+    assert (refusal["publication"], "gone since publication 1" in str(refusal["reasons"])) == (None, True)
     bare.write("rent.md", page("rent"))
     bare.run()
     assert published(bare) == 1
