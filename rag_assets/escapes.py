@@ -1,4 +1,4 @@
-"""What others wrote, as terminals and logs show it: with escapes for what a terminal would obey.
+"""Show text of others on terminals and in logs: with escapes for all that a terminal would obey.
 
 Names of files, titles, ids and messages of servers come from outside. A terminal obeys control characters in them: it
 moves the cursor, overwrites lines, sets links. ``cli.console`` prints nothing raw, and ``logger`` logs nothing raw.
@@ -36,7 +36,7 @@ def escaped_json(text: str) -> str:
 
 def logger(name: str) -> logging.Logger:
     """The logger of a module. Its messages stand on one line whoever handles them, with escapes for the rest."""
-    found = logging.getLogger(name)  # noqa: TID251
+    found = logging.getLogger(name)
     found.addFilter(_as_shown)
     return found
 

@@ -117,7 +117,7 @@ def interruptible() -> Iterator[Interruption]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """What fails in the block, in which a path is written that a person named, is a ConfigurationError that names it."""
+    """Turn what fails in a block that writes a path which a person named into a ConfigurationError that names it."""
     try:
         yield
     except (OSError, RuntimeError) as error:  # the latter: a link to itself

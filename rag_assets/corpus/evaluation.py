@@ -21,7 +21,7 @@ AnswerMetric = Literal[
     "answered",
     "abstention",
 ]
-"""What is measured on answers; see ``evaluation.judging.judge`` and ``evaluation.judging.answered``."""
+"""Names of the measures of answers; see ``evaluation.judging.judge`` and ``evaluation.judging.answered``."""
 ANSWER_METRICS: tuple[AnswerMetric, ...] = get_args(AnswerMetric)
 METRIC_PATTERN = rf"^((recall|ndcg|success)@[1-9][0-9]?|mrr|{'|'.join(ANSWER_METRICS)})$"
 METRIC_IN_WORDS = (

@@ -26,7 +26,7 @@ MAX_DEPTH = 40
 MAX_BITS = 64
 _LONGEST_NUMBER = 2 * MAX_BITS  # characters: binary digits with separators
 _UNWRITABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-"""What YAML's escapes can write and no path, database or terminal should be given; surrogates are no characters."""
+"""Characters that YAML's escapes can write and no path, database or terminal should be given."""
 _TOO_DEEP = "nested too deeply, or an alias contains itself"
 _INTEGER = "tag:yaml.org,2002:int"
 

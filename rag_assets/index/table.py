@@ -93,6 +93,9 @@ def drop_tag(objects: ObjectStore, corpus: str, name: str) -> None:
     objects.delete([tag_path(corpus, name)])
 
 
+PANICS = ("RustPanic", "PanicException")
+
+
 @contextmanager
 def translated(what: str) -> Iterator[None]:
     """Turn LanceDB's errors into this package's.
@@ -103,7 +106,10 @@ def translated(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (RuntimeError, ValueError, OSError) as error:
+    except BaseException as error:
+        # A damaged file makes Lance panic now and then. Neither kind of panic can be imported, and one is no Exception.
+        if not isinstance(error, RuntimeError | ValueError | OSError) and type(error).__name__ not in PANICS:
+            raise
         lines = [line for line in str(error).splitlines() if line.strip()]
         reason = redacted(_PLACE.sub("", lines[0].strip()) if lines else type(error).__name__)
         if _CONFLICT.search(reason):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +61,13 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> SmallStore:
+def original(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[SmallStore]:
     """Three publications; do not change them."""
-    return build(tmp_path_factory.mktemp("damage"), receiver.url)
+    made = build(tmp_path_factory.mktemp("damage"), receiver.url)
+    with closing(sqlite3.connect(made.folder / "inbox.sqlite")) as open_inbox:
+        # While somebody has the inbox open, SQLite keeps its log beside it.
+        open_inbox.execute("SELECT count(*) FROM rag_inbox_changes").fetchone()
+        yield made
 
 
 @pytest.fixture(scope="module")

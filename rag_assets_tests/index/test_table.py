@@ -11,7 +11,7 @@ import pytest
 from rag_assets.index.lance_files import manifests, read_tag_files, read_tags, tag_path
 from rag_assets.index.mending import lost_versions
 from rag_assets.index.sound import damaged_files
-from rag_assets.index.table import IndexUnavailable, open_table
+from rag_assets.index.table import IndexUnavailable, open_table, translated
 from rag_assets.index.tags import mend_tags
 from rag_assets.store.files import ObjectDamaged
 from rag_assets.store.objects import ObjectStore
@@ -53,6 +53,16 @@ def test_tags_are_read_as_lance_reads_them(objects: ObjectStore) -> None:
 def test_manifests_are_found_under_their_versions(objects: ObjectStore) -> None:
     expected = {one["version"] for one in lance.dataset(uri(objects)).versions()}
     assert manifests(objects, "handbook").keys() == expected
+
+
+@pytest.mark.parametrize(("name", "base"), [("RustPanic", Exception), ("PanicException", BaseException)])
+def test_a_panic_of_lance_is_an_index_that_cannot_be_used(name: str, base: type[BaseException]) -> None:
+    panic = type(name, (base,), {})
+    with (
+        pytest.raises(IndexUnavailable, match="could not open it: rust future panicked; run again"),
+        translated("open it"),
+    ):
+        raise panic("rust future panicked")
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -105,7 +105,7 @@ class AnsweredVersion:
         return total
 
     def rows(self, generator: Generator, judge: Judge) -> Iterator[pl.DataFrame]:
-        """What was answered and judged (``evaluation.judging.answered``), batch by batch."""
+        """Yield answers and judgements (``evaluation.judging.answered``), batch by batch."""
         answers = answer_store(self._objects, generator)
         judgements = judgement_store(self._objects, judge)
         unanswered, unjudged = self.failures("answers"), self.failures("judgements")

@@ -139,7 +139,7 @@ def evaluate_candidate(
 
 
 def _lost_before(context: IngestContext, base: Base | None) -> Mapping[tuple[str, str], LostTarget]:
-    """What was lost when the base was published."""
+    """Read from the report with which the base was published which targets had been lost by then."""
     report = find_report(context.objects, base.report) if base is not None and base.report else None
     return NOTHING_LOST if report is None else still_lost(report.lost, report.compared_with)
 

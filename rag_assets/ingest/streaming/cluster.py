@@ -113,9 +113,9 @@ def _blocks(blocks: Sequence[pl.DataFrame]) -> Dataset:
     context.enable_progress_bars = False  # the run shows its own
     context.print_on_execution_start = False
     context.raise_original_map_exception = True  # else the way to our own errors is lost
-    logging.getLogger("ray.data").setLevel(logging.WARNING)  # noqa: TID251
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
     # It says that there are no bars.
-    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # noqa: TID251
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)
     return ray.data.from_arrow([to_arrow(block) for block in blocks])
 
 
